@@ -1,0 +1,99 @@
+// Package report is what a replay says of itself: one value that the command line
+// prints as tables or as one JSON object. The fields are an interface that scripts
+// read; they are added to, never renamed. The replay fills it in; it computes
+// nothing.
+package report
+
+// Schema names the JSON form's version.
+const Schema = "offhost.report/1"
+
+// A Report is the result of one replay. Bytes are bytes of weights (not rounded to
+// chunks) unless a field says otherwise; times are nanoseconds of the device's
+// clock.
+type Report struct {
+	Schema string `json:"schema"`
+	Trace  string `json:"trace"`
+	Policy Policy `json:"policy"`
+	Device string `json:"device"`
+
+	BudgetBytes        int64 `json:"budget_bytes"`
+	LinkBytesPerSecond Link  `json:"link_bytes_per_second"`
+	ChunkBytes         int64 `json:"chunk_bytes"`
+
+	Requests int64 `json:"requests"`
+	Calls    int64 `json:"calls"`
+
+	H2DBytes        int64 `json:"h2d_bytes"`         // copied to the device
+	D2HBytes        int64 `json:"d2h_bytes"`         // copied back
+	D2HAvoidedBytes int64 `json:"d2h_avoided_bytes"` // dropped because nothing had changed them
+	Loads           int64 `json:"loads"`             // transfers of missing parts, on demand or ahead
+	Evictions       int64 `json:"evictions"`
+	PrefetchedBytes int64 `json:"prefetched_bytes"` // of H2DBytes: ahead of need
+
+	StallNS           int64 `json:"stall_ns"` // calls waited for weights
+	ComputeNS         int64 `json:"compute_ns"`
+	MakespanNS        int64 `json:"makespan_ns"`
+	PeakResidentBytes int64 `json:"peak_resident_bytes"` // allocated, workspace not counted
+
+	PolicyEvents   int64 `json:"policy_events"`
+	Decisions      int64 `json:"decisions"` // entries of the policy's answers that passed validation
+	Rejected       int64 `json:"rejected"`  // entries that did not
+	Faults         int64 `json:"faults"`    // answers that were void
+	FloorDecisions int64 `json:"floor_decisions"`
+	Thrash         int64 `json:"thrash"` // components reloaded again and again within one request
+
+	DecisionsSHA256 string `json:"decisions_sha256"`
+
+	PerRequest   []Request   `json:"per_request"`
+	PerComponent []Component `json:"per_component"`
+	Baselines    []Baseline  `json:"baselines"`
+
+	// Notes are sentences for a person: thrash and its cure, the first faults, a
+	// baseline that could not be computed.
+	Notes []string `json:"notes"`
+}
+
+// Policy says who decided.
+type Policy struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+	ABI    string `json:"abi"`
+}
+
+// Link is the bandwidth of each direction, in bytes per second.
+type Link struct {
+	H2D int64 `json:"h2d"`
+	D2H int64 `json:"d2h"`
+}
+
+// Request is one request's share.
+type Request struct {
+	Request    int64 `json:"request"` // 1, 2, ...
+	H2DBytes   int64 `json:"h2d_bytes"`
+	D2HBytes   int64 `json:"d2h_bytes"`
+	StallNS    int64 `json:"stall_ns"`
+	MakespanNS int64 `json:"makespan_ns"`
+}
+
+// Component is one component's share.
+type Component struct {
+	Name     string `json:"name"`
+	Bytes    int64  `json:"bytes"`
+	Calls    int64  `json:"calls"`
+	Loads    int64  `json:"loads"`
+	H2DBytes int64  `json:"h2d_bytes"`
+	D2HBytes int64  `json:"d2h_bytes"`
+	StallNS  int64  `json:"stall_ns"`
+}
+
+// Baseline is another rule's result on the same trace. Figures are null when it
+// was not run.
+type Baseline struct {
+	Name              string `json:"name"`
+	Fits              bool   `json:"fits"`
+	PeakResidentBytes *int64 `json:"peak_resident_bytes"`
+	H2DBytes          *int64 `json:"h2d_bytes"`
+	D2HBytes          *int64 `json:"d2h_bytes"`
+	StallNS           *int64 `json:"stall_ns"`
+	MakespanNS        *int64 `json:"makespan_ns"`
+}
