@@ -16,9 +16,10 @@ type Report struct {
 	Policy Policy `json:"policy"`
 	Device string `json:"device"`
 
-	BudgetBytes        int64 `json:"budget_bytes"`
-	LinkBytesPerSecond Link  `json:"link_bytes_per_second"`
-	ChunkBytes         int64 `json:"chunk_bytes"`
+	BudgetBytes           int64 `json:"budget_bytes"`
+	LinkBytesPerSecond    int64 `json:"link_bytes_per_second"` // host to device
+	LinkD2HBytesPerSecond int64 `json:"link_d2h_bytes_per_second"`
+	ChunkBytes            int64 `json:"chunk_bytes"`
 
 	Requests int64 `json:"requests"`
 	Calls    int64 `json:"calls"`
@@ -58,12 +59,6 @@ type Policy struct {
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"`
 	ABI    string `json:"abi"`
-}
-
-// Link is the bandwidth of each direction, in bytes per second.
-type Link struct {
-	H2D int64 `json:"h2d"`
-	D2H int64 `json:"d2h"`
 }
 
 // Request is one request's share.
