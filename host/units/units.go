@@ -6,6 +6,7 @@ package units
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -56,11 +57,11 @@ func ParseBytes(s string) (Bytes, error) {
 			unit = x.unit
 		}
 	}
-	if unit == 0 || digits == "" {
-		return 0, fmt.Errorf("size %q: want a number and a unit, as in 24GiB, 23.8GB or 512MiB (B, kB to TB, KiB to TiB)", s)
+	if unit == 0 || digits == "" || digits[0] == '-' {
+		return 0, fmt.Errorf("size %q: want a number that is not negative and a unit, as in 24GiB, 23.8GB or 512MiB (B, kB to TB, KiB to TiB)", s)
 	}
 	if n, err := strconv.ParseInt(digits, 10, 64); err == nil {
-		if n < 0 || n > int64(MaxBytes/unit) {
+		if n > int64(MaxBytes/unit) {
 			return 0, fmt.Errorf("size %q: want 0 to %d bytes", s, MaxBytes)
 		}
 		return Bytes(n) * unit, nil
@@ -76,38 +77,44 @@ func ParseBytes(s string) (Bytes, error) {
 	return Bytes(f), nil
 }
 
-// String prints a size honestly: in binary units when it is a whole number of MiB
-// (as budgets and chunks are), else in decimal ones (as weights are), with three
-// or four significant digits.
+// String prints a size honestly: in binary units where that is short and exact (as
+// for budgets and chunks), else in decimal ones (as for weights).
 func (b Bytes) String() string {
 	switch {
-	case b != 0 && b%GiB == 0:
-		return fmt.Sprintf("%d GiB", b/GiB)
-	case b >= 10*GiB && b%MiB == 0 && (b*10)%GiB == 0:
-		return fmt.Sprintf("%.1f GiB", float64(b)/float64(GiB))
-	case b != 0 && b < GiB && b%MiB == 0:
+	case b > 0 && b%(GiB/2) == 0:
+		return strconv.FormatFloat(float64(b)/float64(GiB), 'f', -1, 64) + " GiB"
+	case b > 0 && b < GiB && b%MiB == 0:
 		return fmt.Sprintf("%d MiB", b/MiB)
 	}
 	return b.Decimal()
 }
 
-// Decimal prints a size in powers of 1000: "23.80 GB", "168 MB", "0 B".
+// Decimal prints a size in powers of 1000 with at least two significant digits, and
+// two decimals for GB, so that a column of them lines up: "23.80 GB", "168 MB",
+// "1.5 MB", "0 B".
 func (b Bytes) Decimal() string {
-	f, neg := float64(b), ""
 	if b < 0 {
-		f, neg = -f, "-"
+		return "-" + (-max(b, -math.MaxInt64)).Decimal()
 	}
-	switch {
-	case f >= 1e12:
-		return fmt.Sprintf("%s%.2f TB", neg, f/1e12)
-	case f >= 1e9:
-		return fmt.Sprintf("%s%.2f GB", neg, f/1e9)
-	case f >= 1e6:
-		return fmt.Sprintf("%s%.0f MB", neg, f/1e6)
+	f := float64(b)
+	switch { // a size that would round up to 1000 of a unit is one of the next
+	case f >= 999.995e9:
+		return fmt.Sprintf("%.2f TB", f/1e12)
+	case f >= 999.5e6:
+		return fmt.Sprintf("%.2f GB", f/1e9)
+	case f >= 999.5e3:
+		return short(f/1e6) + " MB"
 	case f >= 1e3:
-		return fmt.Sprintf("%s%.0f kB", neg, f/1e3)
+		return short(f/1e3) + " kB"
 	}
-	return fmt.Sprintf("%s%.0f B", neg, f)
+	return fmt.Sprintf("%d B", int64(b))
+}
+
+func short(f float64) string {
+	if f < 9.95 {
+		return fmt.Sprintf("%.1f", f)
+	}
+	return fmt.Sprintf("%.0f", f)
 }
 
 // BytesPerSecond is a bandwidth.
@@ -140,10 +147,14 @@ func (r BytesPerSecond) Time(n Bytes) time.Duration {
 		return 0
 	}
 	whole, rest := int64(n)/int64(r), int64(n)%int64(r)
-	if whole > math.MaxInt64/int64(time.Second)-1 {
+	if whole >= math.MaxInt64/int64(time.Second)-1 {
 		return math.MaxInt64
 	}
-	// rest < r <= 2^53: the product needs 128 bits only beyond 9.2 GB/s, where a
-	// float's 2^-53 relative error is below a nanosecond.
-	return time.Duration(whole)*time.Second + time.Duration(math.Ceil(float64(rest)/float64(r)*1e9))
+	// rest * 1e9 does not fit in 64 bits beyond 9.2 GB/s.
+	hi, lo := bits.Mul64(uint64(rest), uint64(time.Second))
+	ns, left := bits.Div64(hi, lo, uint64(r)) // rest < r, so the quotient is below 1e9
+	if left > 0 {
+		ns++
+	}
+	return time.Duration(whole)*time.Second + time.Duration(ns)
 }
