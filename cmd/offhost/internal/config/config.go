@@ -1,0 +1,219 @@
+// Package config turns flags, the environment and offhost.yaml into one checked
+// value, Settings. Each key has one name, one flag and one environment variable, in
+// the table of keys.go; a flag beats the environment, which beats the file, which
+// beats the default. It opens no trace and loads no policy: it says which. Only the
+// command line uses it.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+
+	"github.com/offhost/offhost/host/units"
+)
+
+// FileName is the configuration file that is looked for in the working directory.
+const FileName = "offhost.yaml"
+
+// DefaultTrace is the trace that runs when none is named.
+const DefaultTrace = "flux-img2img-8bit"
+
+// Settings is what a run was asked to do. A zero where a field allows one leaves
+// the choice to whoever reads it: the trace's hints, or the runtime's defaults.
+type Settings struct {
+	Trace  string // a shipped trace's name, a path, or - for standard input
+	Policy Policy
+
+	Exclude []string // globs by path.Match: always on the device
+	Keep    []string // globs by path.Match: not evicted during a request
+
+	Budget units.Bytes // 0: the trace's hint
+	// BudgetChosen tells a budget of the user's from the trace's own.
+	BudgetChosen bool
+	Link         Link
+
+	Requests        int64 // 0: as many as the trace has
+	Device          string
+	IgnoreWorkspace bool
+	Baselines       []string
+	Chunk           units.Bytes
+	Granularity     units.Bytes
+	Seed            uint64
+
+	Format  string // text or json
+	Verbose bool
+}
+
+// Policy says which policy to run and within which limits.
+type Policy struct {
+	Module string // a built-in's name or a path
+	SHA256 string // lower-case hexadecimal digits, or empty: any
+	Config map[string]string
+
+	Fuel      uint64      // per event; 0: the runtime's default
+	StartFuel uint64      // for start-up; 0: the runtime's default
+	Memory    units.Bytes // of its linear memory; 0: the runtime's default
+}
+
+// Link is the bandwidth between host and device. Zero fields are the trace's hints.
+type Link struct {
+	H2D      units.BytesPerSecond // pinned, host to device
+	D2H      units.BytesPerSecond // pinned, device to host
+	Pageable units.BytesPerSecond // pageable, either way
+}
+
+// AddFlags defines a flag for each key, and --config, on flags.
+func AddFlags(flags *pflag.FlagSet) {
+	flags.String(fileKey, "", "read this configuration `file` instead of ./"+FileName)
+	for _, k := range keys {
+		if k.flag == "" {
+			continue
+		}
+		switch k.kind {
+		case boolean:
+			flags.Bool(k.flag, k.def == "true", k.usage)
+		case list:
+			flags.StringSlice(k.flag, splitList(k.def), k.usage)
+		case pairs:
+			flags.StringArray(k.flag, nil, k.usage)
+		default:
+			flags.String(k.flag, k.def, k.usage)
+		}
+	}
+}
+
+// Load reads the settings for a command whose flags, defined by AddFlags, have been
+// parsed. A configuration file found in dir is announced on log. Every error is of
+// kind *UsageError, except failures to read a file.
+func Load(flags *pflag.FlagSet, dir string, log *slog.Logger) (Settings, error) {
+	if err := checkEnviron(os.Environ()); err != nil {
+		return Settings{}, err
+	}
+	file, err := loadFile(flags, dir, log)
+	if err != nil {
+		return Settings{}, err
+	}
+	v := viper.New()
+	for _, k := range keys {
+		if k.kind == pairs {
+			continue // viper would fold the case of the policy's own keys
+		}
+		v.SetDefault(k.name, k.def)
+		if f := flags.Lookup(k.flag); f != nil {
+			if err := v.BindPFlag(k.name, f); err != nil {
+				return Settings{}, fmt.Errorf("flag --%s: %w", k.flag, err)
+			}
+		}
+		if err := v.BindEnv(k.name, k.env()); err != nil {
+			return Settings{}, fmt.Errorf("environment variable %s: %w", k.env(), err)
+		}
+	}
+	if err := v.MergeConfigMap(file.values); err != nil {
+		return Settings{}, fmt.Errorf("%s: %w", file.path, err)
+	}
+	r := &resolver{viper: v, flags: flags, file: file}
+	return r.settings()
+}
+
+// loadFile reads the file that --config or OFFHOST_CONFIG names, else the one in
+// dir, else none.
+func loadFile(flags *pflag.FlagSet, dir string, log *slog.Logger) (*document, error) {
+	path, err := flags.GetString(fileKey)
+	if err != nil {
+		return nil, err
+	}
+	if path == "" {
+		path = os.Getenv(envPrefix + strings.ToUpper(fileKey))
+	}
+	if path == "" {
+		return discover(dir, log)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, usagef("configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := readLimited(f)
+	if err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return parse(path, data)
+}
+
+// discover reads dir's offhost.yaml, if there is one. Whoever can write to the
+// working directory could have put it there, so it must belong to the user and may
+// set only the keys that are marked for it.
+func discover(dir string, log *slog.Logger) (*document, error) {
+	path, full := FileName, filepath.Join(dir, FileName)
+	link, err := os.Lstat(full)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &document{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	f, err := os.Open(full)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, usagef("%s in the working directory is not a regular file: remove it, or name a configuration with --config", path)
+	}
+	for _, i := range []fs.FileInfo{link, info} { // a link of someone else's may lead to a file of the user's
+		if !ownedByUser(i) {
+			return nil, usagef("%s in the working directory does not belong to you: name it with --config %s to use it all the same", path, path)
+		}
+	}
+	data, err := readLimited(f)
+	if err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	doc, err := parse(path, data)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDiscovered(doc, keys); err != nil {
+		return nil, err
+	}
+	log.Info("using " + path + " of the working directory")
+	return doc, nil
+}
+
+// checkDiscovered refuses keys that only a file named by the user may set.
+func checkDiscovered(doc *document, keys []key) error {
+	for _, name := range doc.set {
+		i := slices.IndexFunc(keys, func(k key) bool { return k.name == name })
+		if i < 0 || !keys[i].discovered {
+			return usagef("%s: %s cannot be set by a file found in the working directory: name the file with --config, or give it as a flag", doc.path, name)
+		}
+	}
+	return nil
+}
+
+const maxFile = 1 << 20
+
+func readLimited(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxFile {
+		return nil, usagef("larger than %v, want a configuration", units.Bytes(maxFile))
+	}
+	return data, nil
+}

@@ -1,0 +1,26 @@
+package config
+
+import (
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// checkEnviron refuses a variable of ours that names no key: a misspelt setting
+// would be ignored without a word.
+func checkEnviron(environ []string) error {
+	known := []string{envPrefix + strings.ToUpper(fileKey)}
+	for _, k := range keys {
+		known = append(known, k.env())
+	}
+	for _, entry := range environ {
+		name, _, _ := strings.Cut(entry, "=")
+		if runtime.GOOS == "windows" {
+			name = strings.ToUpper(name)
+		}
+		if strings.HasPrefix(name, envPrefix) && !slices.Contains(known, name) {
+			return usagef("unknown environment variable %q%s", name, DidYouMean(name, known))
+		}
+	}
+	return nil
+}

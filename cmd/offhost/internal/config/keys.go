@@ -1,0 +1,147 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// kind says how a key's value is written.
+type kind int
+
+const (
+	text    kind = iota
+	boolean      // true or false
+	list         // a YAML list, or text with commas
+	pairs        // key=value, as many as there are
+)
+
+// A key is one setting, under its three names.
+type key struct {
+	name  string // in the file, nesting shown by a dot
+	flag  string // empty: none
+	kind  kind
+	def   string
+	usage string // a word in backquotes names the value in --help
+	// discovered keys may be set by a file that was merely found in the working
+	// directory. Keys that name libraries, sockets or output paths are not.
+	discovered bool
+}
+
+const (
+	envPrefix = "OFFHOST_"
+	fileKey   = "config" // --config and OFFHOST_CONFIG: where the other keys are
+)
+
+func (k key) env() string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(k.name, ".", "_"))
+}
+
+// lookup returns the key of a name that is in the table.
+func lookup(name string) key {
+	return keys[slices.IndexFunc(keys, func(k key) bool { return k.name == name })]
+}
+
+// Names of keys that the code asks for.
+const (
+	keyTrace           = "trace"
+	keyPolicyModule    = "policy.module"
+	keyPolicySHA256    = "policy.sha256"
+	keyPolicyConfig    = "policy.config"
+	keyPolicyFuel      = "policy.fuel"
+	keyPolicyStartFuel = "policy.start_fuel"
+	keyPolicyMemory    = "policy.memory"
+	keyExclude         = "exclude"
+	keyKeep            = "keep"
+	keyGPU             = "gpu"
+	keyBudget          = "budget"
+	keyLink            = "link"
+	keyPageable        = "pageable"
+	keyRequests        = "requests"
+	keyDevice          = "device"
+	keyIgnoreWorkspace = "ignore_workspace"
+	keyBaselines       = "baselines"
+	keyChunk           = "chunk"
+	keyGranularity     = "granularity"
+	keySeed            = "seed"
+	keyFormat          = "format"
+	keyVerbose         = "verbose"
+)
+
+var keys = []key{
+	{name: keyTrace, def: DefaultTrace, discovered: true},
+	{name: keyPolicyModule, flag: "policy", def: "sticky-loop", discovered: true,
+		usage: "policy to run: a built-in's `name`, or the path of a .wasm module"},
+	{name: keyPolicySHA256, flag: "policy-sha256", discovered: true,
+		usage: "refuse a policy module whose SHA-256 is not this (64 hexadecimal `digits`)"},
+	{name: keyPolicyConfig, flag: "policy-config", kind: pairs, discovered: true,
+		usage: "configuration for the policy, `key=value`; may be repeated"},
+	{name: keyPolicyFuel, flag: "policy-fuel", discovered: true,
+		usage: "what a policy may spend on one event, in `units` of about an instruction (default: the runtime's)"},
+	{name: keyPolicyStartFuel, flag: "policy-start-fuel", discovered: true,
+		usage: "the same for its start-up, in `units` (default: the runtime's)"},
+	{name: keyPolicyMemory, flag: "policy-memory", discovered: true,
+		usage: "largest linear memory of a policy, a `size` (default: the runtime's)"},
+	{name: keyExclude, flag: "exclude", kind: list, discovered: true,
+		usage: "components that always stay on the device: `globs`, comma-separated; may be repeated"},
+	{name: keyKeep, flag: "keep", kind: list, discovered: true,
+		usage: "components that stay once loaded, until the request ends: `globs`, comma-separated; may be repeated"},
+	{name: keyGPU, flag: "gpu", discovered: true,
+		usage: "take budget and link from a `card`: " + strings.Join(gpuNames(), ", ")},
+	{name: keyBudget, flag: "budget", discovered: true,
+		usage: "device memory to use, a `size` such as 24GiB (default: --gpu's, else the trace's hint)"},
+	{name: keyLink, flag: "link", discovered: true,
+		usage: "bandwidth `H2D[,D2H]` of pinned copies, such as 25GB/s (default: --gpu's, else the trace's hint)"},
+	{name: keyPageable, flag: "pageable", discovered: true,
+		usage: "`bandwidth` of pageable copies, which the accelerate baseline makes (default: as for --link)"},
+	{name: keyRequests, flag: "requests", def: "0", discovered: true,
+		usage: "run the first `N` requests, repeating the trace when it has fewer; 0: as many as it has"},
+	{name: keyDevice, flag: "device", def: "sim", discovered: true,
+		usage: "`device` that carries out the movements: sim, which simulates copies in virtual time"},
+	{name: keyIgnoreWorkspace, flag: "ignore-workspace", kind: boolean, def: "false", discovered: true,
+		usage: "count weights only, not the memory that a call needs beside them"},
+	{name: keyBaselines, flag: "baselines", kind: list, def: strings.Join(baselineNames, ","), discovered: true,
+		usage: "`rules` to compare with, comma-separated, or none"},
+	{name: keyChunk, flag: "chunk", def: "32MiB", discovered: true,
+		usage: "`size` of the pieces in which components move"},
+	{name: keyGranularity, flag: "granularity", def: "2MiB", discovered: true,
+		usage: "`size` to which the device rounds a component's last piece"},
+	{name: keySeed, flag: "seed", def: "0", discovered: true,
+		usage: "`number` that the random bytes a policy may ask for are made from"},
+	{name: keyFormat, flag: "format", def: FormatText, discovered: true,
+		usage: "`form` of the report: text or json"},
+	{name: keyVerbose, flag: "verbose", kind: boolean, def: "false", discovered: true,
+		usage: "show each movement and why it was made, and each block of a component"},
+}
+
+// Forms of the report.
+const (
+	FormatText = "text"
+	FormatJSON = "json"
+)
+
+// Names of the baselines, in the order in which they are shown; none is no
+// baseline.
+var baselineNames = []string{"lru", "optimum", "accelerate"}
+
+const noBaselines = "none"
+
+var deviceNames = []string{"sim"}
+
+func keyNames() []string {
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = k.name
+	}
+	return names
+}
+
+// splitList splits a flag's or variable's text at its commas.
+func splitList(s string) []string {
+	var out []string
+	for part := range strings.SplitSeq(s, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
