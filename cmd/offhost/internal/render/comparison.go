@@ -1,0 +1,136 @@
+package render
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/offhost/offhost/host/report"
+	"github.com/offhost/offhost/host/units"
+)
+
+const (
+	optimum = "optimum"
+	lru     = "lru"
+)
+
+// unknown stands for a figure that was not computed.
+const unknown = "n/a"
+
+// comparison shows the policy's totals beside the baselines'.
+func comparison(r *report.Report) *Table {
+	t := &Table{Header: []string{"", "moved in", "moved back", "stall", "total"}}
+	best, compare := moved(r, optimum)
+	if compare {
+		t.Header = append(t.Header, "vs optimum")
+	}
+	row := []string{Name(r.Policy.Name), size(r.H2DBytes), size(r.D2HBytes), duration(r.StallNS), duration(r.MakespanNS)}
+	if compare {
+		row = append(row, ratio(r.H2DBytes+r.D2HBytes, best))
+	}
+	t.Rows = append(t.Rows, row)
+	for _, b := range r.Baselines {
+		name := Name(b.Name)
+		if b.Name == r.Policy.Name {
+			name += " (baseline)"
+		}
+		row := []string{name, figure(b.H2DBytes, size), figure(b.D2HBytes, size), figure(b.StallNS, duration), figure(b.MakespanNS, duration)}
+		if compare {
+			versus := unknown
+			if n, ok := moved(r, b.Name); ok {
+				versus = ratio(n, best)
+			}
+			row = append(row, versus)
+		}
+		if !b.Fits {
+			row = append(row, misfit(b))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+func figure(n *int64, print func(int64) string) string {
+	if n == nil {
+		return unknown
+	}
+	return print(*n)
+}
+
+func misfit(b report.Baseline) string {
+	if b.PeakResidentBytes == nil {
+		return "does not fit"
+	}
+	return fmt.Sprintf("does not fit: %v at its peak", units.Bytes(*b.PeakResidentBytes).Decimal())
+}
+
+// moved returns what the baseline copied, both ways; false when that is not known.
+func moved(r *report.Report, baseline string) (int64, bool) {
+	i := slices.IndexFunc(r.Baselines, func(b report.Baseline) bool { return b.Name == baseline })
+	if i < 0 || r.Baselines[i].H2DBytes == nil || r.Baselines[i].D2HBytes == nil {
+		return 0, false
+	}
+	return *r.Baselines[i].H2DBytes + *r.Baselines[i].D2HBytes, true
+}
+
+// verdict says in one sentence what the run showed, in the policy's favour or not.
+func verdict(r *report.Report) string {
+	if s := settled(r); s != "" {
+		return s
+	}
+	total := r.H2DBytes + r.D2HBytes
+	s := fmt.Sprintf("%s moved %v", Name(r.Policy.Name), units.Bytes(total).Decimal())
+	var against []string
+	if best, ok := moved(r, optimum); ok {
+		against = append(against, difference(total, best, "the optimum"))
+	}
+	if other, ok := moved(r, lru); ok && r.Policy.Name != lru {
+		against = append(against, difference(total, other, lru))
+	}
+	if len(against) > 0 {
+		s += ", " + strings.Join(against, " and ")
+	}
+	if r.StallNS == 0 {
+		return s + "; no call waited."
+	}
+	return fmt.Sprintf("%s; calls waited %s, %s of the total.", s, duration(r.StallNS), share(r.StallNS, r.MakespanNS))
+}
+
+// settled says that movement came to an end, if it did.
+func settled(r *report.Report) string {
+	if r.H2DBytes+r.D2HBytes == 0 {
+		return "Nothing moved."
+	}
+	later := r.PerRequest[min(1, len(r.PerRequest)):]
+	if slices.ContainsFunc(later, func(q report.Request) bool { return q.H2DBytes+q.D2HBytes > 0 }) {
+		return ""
+	}
+	switch {
+	case len(later) == 0 && r.Evictions == 0:
+		return "Everything fits: nothing that was loaded left the device."
+	case len(later) == 0:
+		return ""
+	case r.Evictions == 0:
+		return "Everything fits: nothing moved after the first request."
+	}
+	return "Nothing moved after the first request."
+}
+
+// difference compares n with what another moved.
+func difference(n, other int64, name string) string {
+	if other == 0 {
+		return "where " + name + " moved nothing"
+	}
+	change := float64(n)/float64(other) - 1
+	switch percent := 100 * math.Abs(change); {
+	case percent < 0.05:
+		return "as much as " + name
+	case change > 1:
+		return fmt.Sprintf("%.1f times as much as %s", change+1, name)
+	case change > 0:
+		return fmt.Sprintf("%.1f %% more than %s", percent, name)
+	default:
+		return fmt.Sprintf("%.1f %% less than %s", percent, name)
+	}
+}

@@ -1,0 +1,59 @@
+package render
+
+import "github.com/offhost/offhost/host/report"
+
+// components shows a row for each component; the children of one are folded into
+// it, with their number, unless the page is verbose.
+func components(p Page) *Table {
+	t := &Table{Header: []string{"component", "size", "calls", "loads", "moved in", "moved back", "stall"}}
+	for _, row := range fold(p) {
+		name := Name(row.Name)
+		if row.children > 0 {
+			name += " (" + count(row.children, "block") + ")"
+		}
+		t.Rows = append(t.Rows, []string{name, size(row.Bytes), number(row.Calls), number(row.Loads),
+			size(row.H2DBytes), size(row.D2HBytes), duration(row.StallNS)})
+	}
+	return t
+}
+
+type componentRow struct {
+	report.Component
+	children int64
+}
+
+// fold adds children to their parents. The calls stay the parent's own: each is one
+// forward of the whole, however many blocks it runs.
+func fold(p Page) []componentRow {
+	at := map[string]int{}
+	var rows []componentRow
+	for _, c := range p.Report.PerComponent {
+		if _, child := p.Parents[c.Name]; !child || p.Verbose {
+			at[c.Name] = len(rows)
+			rows = append(rows, componentRow{Component: c})
+		}
+	}
+	if p.Verbose {
+		return rows
+	}
+	for _, c := range p.Report.PerComponent {
+		parent, child := p.Parents[c.Name]
+		if !child {
+			continue
+		}
+		i, ok := at[parent]
+		if !ok { // the report has no row for the parent
+			i = len(rows)
+			at[parent] = i
+			rows = append(rows, componentRow{Component: report.Component{Name: parent}})
+		}
+		row := &rows[i]
+		row.children++
+		row.Bytes += c.Bytes
+		row.Loads += c.Loads
+		row.H2DBytes += c.H2DBytes
+		row.D2HBytes += c.D2HBytes
+		row.StallNS += c.StallNS
+	}
+	return rows
+}
