@@ -1,0 +1,112 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Forever is a time that does not come.
+const Forever = time.Duration(math.MaxInt64)
+
+// A Device performs the engine's device actions and has the clock of a run. Submit
+// never blocks; each action completes later, exactly once, through Wait.
+type Device interface {
+	// Submit starts a copy in, a copy back or a release.
+	Submit(a Action)
+	// Wait returns the next completion, at the time it happened. When none happens
+	// until then, it returns false at that time; with Forever and nothing in
+	// flight it returns at once.
+	Wait(until time.Duration) (in Input, ok bool)
+	// Now is the time since the run began.
+	Now() time.Duration
+}
+
+// A Driver carries an engine's actions to a device and completions back: one
+// client at a time, in the manner of a replay.
+type Driver struct {
+	Engine *Engine
+	Device Device
+	// Observe, if set, is given the records of each step as they come.
+	Observe func(*Record)
+
+	answers []Action // grants and refusals that were not waited for yet
+}
+
+// Step feeds one input to the engine, at the device's present time, and submits
+// what follows.
+func (d *Driver) Step(in Input) error {
+	in.Time = d.Device.Now()
+	return d.feed(in)
+}
+
+func (d *Driver) feed(in Input) error {
+	out, err := d.Engine.Step(in)
+	if err != nil {
+		return err
+	}
+	for i := range out.Actions {
+		switch a := &out.Actions[i]; a.Kind {
+		case ActCopyIn, ActCopyBack, ActRelease:
+			d.Device.Submit(*a)
+		case ActGrant, ActRefuse:
+			d.answers = append(d.answers, *a)
+		}
+	}
+	if d.Observe != nil {
+		for i := range out.Records {
+			d.Observe(&out.Records[i])
+		}
+	}
+	return nil
+}
+
+// ErrStuck is returned when a call is neither granted nor refused and nothing is in
+// flight that could change it.
+var ErrStuck = errors.New("the engine waits for something that cannot come")
+
+// Call makes a call and waits until it is granted. A refusal is returned as its
+// *Refusal or *DeviceError.
+func (d *Driver) Call(in Input) error {
+	in.Kind = InCall
+	if err := d.Step(in); err != nil {
+		return err
+	}
+	for {
+		for i, a := range d.answers {
+			if a.Call == in.Call {
+				d.answers = append(d.answers[:i], d.answers[i+1:]...)
+				return a.Err
+			}
+		}
+		until := Forever
+		if t, ok := d.Engine.Deadline(); ok {
+			until = t
+		}
+		next, ok := d.Device.Wait(until)
+		switch {
+		case ok:
+		case until == Forever:
+			return fmt.Errorf("call %d of %q: %w", in.Call, d.Engine.Name(in.Component), ErrStuck)
+		default:
+			next = Input{Kind: InTick, Time: d.Device.Now()}
+		}
+		if err := d.feed(next); err != nil {
+			return err
+		}
+	}
+}
+
+// Advance lets the device's clock run until a time, and delivers what completes.
+func (d *Driver) Advance(until time.Duration) error {
+	for {
+		in, ok := d.Device.Wait(until)
+		if !ok {
+			return nil
+		}
+		if err := d.feed(in); err != nil {
+			return err
+		}
+	}
+}

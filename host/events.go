@@ -1,0 +1,299 @@
+package host
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/offhost/offhost/abi"
+	"github.com/offhost/offhost/host/units"
+)
+
+// attachment is the engine's side of a policy: whether it is listening, and what
+// it has done wrong.
+type attachment struct {
+	policy   Policy
+	attached bool
+	strikes  []time.Duration // of the last faults
+	until    time.Duration   // quarantined before this time
+	pause    time.Duration   // of the next quarantine
+	gone     bool            // cannot be used any more
+}
+
+func (l *attachment) listening() bool { return l.attached }
+
+// queuedEvent is an event with its payload that waits to be told.
+type queuedEvent struct {
+	ev      abi.Event
+	payload []byte
+}
+
+// ConfigLines builds CONFIG's payload: the user's keys and the host's own, sorted,
+// one key=value a line. It refuses keys under "offhost." and line breaks.
+func ConfigLines(user map[string]string, chunk units.Bytes, h2d, d2h units.BytesPerSecond) ([]byte, error) {
+	lines := []string{
+		"offhost.chunk_bytes=" + strconv.FormatInt(int64(chunk), 10),
+		"offhost.d2h_bytes_per_second=" + strconv.FormatInt(int64(d2h), 10),
+		"offhost.h2d_bytes_per_second=" + strconv.FormatInt(int64(h2d), 10),
+	}
+	for k, v := range user {
+		switch {
+		case strings.HasPrefix(k, "offhost."):
+			return nil, fmt.Errorf("policy configuration: key %q: keys under \"offhost.\" are the host's own", k)
+		case k == "" || strings.ContainsAny(k, "=\n\r\x00"):
+			return nil, fmt.Errorf("policy configuration: key %q: want a name without '=' and line breaks", k)
+		case strings.ContainsAny(v, "\n\r\x00"):
+			return nil, fmt.Errorf("policy configuration: value of %q has a line break or NUL", k)
+		}
+		lines = append(lines, k+"="+v)
+	}
+	slices.Sort(lines)
+	b := []byte(strings.Join(lines, "\n") + "\n")
+	if len(b) > abi.MaxPayload {
+		return nil, fmt.Errorf("policy configuration: %d bytes, at most %d", len(b), abi.MaxPayload)
+	}
+	return b, nil
+}
+
+// orderPayload writes a declared order as component ids, cut to what the smallest
+// window holds.
+func orderPayload(order []ID) (payload []byte, cut bool) {
+	if len(order) > abi.MinPayload/4 {
+		order, cut = order[:abi.MinPayload/4], true
+	}
+	for _, id := range order {
+		payload = binary.LittleEndian.AppendUint32(payload, uint32(id))
+	}
+	return payload, cut
+}
+
+// plainEvent is about no component.
+func plainEvent(kind abi.Kind) abi.Event {
+	return abi.Event{Kind: kind, Component: abi.None, Parent: abi.None}
+}
+
+// componentEvent describes c as it is now.
+func (e *Engine) componentEvent(kind abi.Kind, c *component) abi.Event {
+	return abi.Event{
+		Kind: kind, Flags: c.flags(), Component: uint32(c.id), Parent: uint32(c.Parent), Index: c.Index,
+		NameHash: c.nameHash, Bytes: uint64(c.alloc), Resident: uint64(c.resident),
+		LoadCost: uint64(e.cfg.H2D.Time(c.Bytes) + time.Duration(len(c.chunks))*e.cfg.Latency),
+	}
+}
+
+// callEvent describes the call k of a component.
+func (e *Engine) callEvent(kind abi.Kind, k *call) abi.Event {
+	ev := e.componentEvent(kind, k.c)
+	ev.Workspace = uint64(k.workspace)
+	if k.r != nil {
+		ev.Request, ev.Session, ev.Step, ev.Steps = k.r.id, k.r.session, k.r.step, k.r.steps
+	}
+	return ev
+}
+
+func (e *Engine) sayComponent(c *component) {
+	e.say(e.componentEvent(abi.Component, c), []byte(c.Name))
+}
+
+// say numbers an event and queues it for the policy. It returns the number.
+func (e *Engine) say(ev abi.Event, payload []byte) uint64 {
+	e.seq++
+	if e.link.attached {
+		e.stamp(&ev, payload)
+		e.events = append(e.events, queuedEvent{ev, payload})
+	}
+	return e.seq
+}
+
+// stamp fills in what every event carries.
+func (e *Engine) stamp(ev *abi.Event, payload []byte) {
+	ev.Seq = e.seq
+	ev.Time = uint64(e.now)
+	ev.Free = uint64(max(0, e.avail()))
+	ev.Budget = uint64(e.budget)
+	ev.Foreign = uint64(e.foreign)
+	ev.PayloadLen = uint32(len(payload))
+}
+
+// flush tells the policy the queued events and carries out its answers, which may
+// queue more.
+func (e *Engine) flush() {
+	for i := 0; i < len(e.events); i++ {
+		q := e.events[i]
+		if e.link.attached {
+			e.deliver(&q.ev, q.payload)
+		}
+	}
+	e.events = e.events[:0]
+}
+
+// ask puts a question to the policy, with nothing queued before it, and reports
+// whether it was answered.
+func (e *Engine) ask(ev abi.Event) bool {
+	e.seq++
+	e.stamp(&ev, nil)
+	return e.deliver(&ev, nil)
+}
+
+// deliver hands one event to the policy and carries out the answer. It reports
+// whether there was one.
+func (e *Engine) deliver(ev *abi.Event, payload []byte) bool {
+	e.counters.PolicyEvents++
+	answer, err := e.link.policy.Decide(ev, payload)
+	if err != nil {
+		e.fault(err)
+		return false
+	}
+	if len(answer) == 0 || ev.Kind == abi.Rejected || ev.Kind == abi.Config || e.answers >= maxAnswers {
+		return false
+	}
+	e.answers++
+	asked := NoComponent
+	if ev.Kind == abi.Need || ev.Kind == abi.Call {
+		asked = ID(ev.Component)
+	}
+	e.verdicts, err = validate(e, asked, answer, e.verdicts[:0])
+	if err != nil {
+		e.fault(err)
+		return false
+	}
+	for _, v := range e.verdicts {
+		e.carryOut(v, ev)
+	}
+	return true
+}
+
+// carryOut does what one judged decision asks for.
+func (e *Engine) carryOut(v verdict, ev *abi.Event) {
+	c := e.components[v.Component]
+	cause := Cause{By: ByPolicy, Reason: v.Reason, Event: ev.Seq, For: NoComponent}
+	if ev.Kind == abi.Need || ev.Kind == abi.Call {
+		cause.For = ID(ev.Component)
+	}
+	if v.code != 0 {
+		e.counters.Rejected++
+		e.record(Record{Kind: RecReject, Component: c.id, Decision: v.Decision, Code: v.code, Request: ev.Request, Cause: cause})
+		payload := make([]byte, abi.RejectedSize)
+		abi.PutRejected(payload, v.Decision, v.code)
+		e.say(e.componentEvent(abi.Rejected, c), payload)
+		return
+	}
+	e.counters.Decisions++
+	e.hashDecision(ev.Seq, v.Decision, c)
+	switch v.Op {
+	case abi.Evict:
+		e.evict(c, v.bytes, cause)
+	case abi.Prefetch:
+		e.prefetch(c, e.chunksFor(c, v.bytes), ev.Request, cause)
+	case abi.Retain:
+		c.retainUntil = e.callSeq + min(v.Arg, abi.MaxRetain)
+	}
+}
+
+// chunksFor is how many of c's missing chunks that are not queued come to at most
+// bytes; all of them when bytes is all of them.
+func (e *Engine) chunksFor(c *component, bytes units.Bytes) int {
+	queued := 0
+	missing := c.missing()
+	if c.load != nil {
+		queued, missing = c.load.chunks, missing-c.load.claim
+	}
+	if bytes >= missing {
+		return e.missingChunks(c) - queued
+	}
+	return int(bytes / e.geo.chunk)
+}
+
+func (e *Engine) hashDecision(seq uint64, d abi.Decision, c *component) {
+	var b [26]byte
+	binary.LittleEndian.PutUint64(b[0:], seq)
+	binary.LittleEndian.PutUint16(b[8:], uint16(d.Op))
+	binary.LittleEndian.PutUint64(b[10:], c.nameHash)
+	binary.LittleEndian.PutUint64(b[18:], d.Arg)
+	e.decided.Write(b[:]) // a hash.Hash never returns an error
+}
+
+// fault voids an answer: it is counted, the policy is revived, and after too many
+// faults it is left alone for a while.
+func (e *Engine) fault(err error) {
+	e.counters.Faults++
+	e.record(Record{Kind: RecFault, Component: NoComponent, Err: err, Cause: Cause{By: ByPolicy, Event: e.seq, For: NoComponent}})
+	l := &e.link
+	fresh, reviveErr := l.policy.Revive()
+	if reviveErr != nil {
+		l.attached, l.gone = false, true
+		e.record(Record{Kind: RecState, Component: NoComponent, Err: reviveErr, Text: "the policy cannot be restarted: the fallback decides from here on"})
+		return
+	}
+	l.strikes = append(l.strikes, e.now)
+	if n := len(l.strikes); n >= maxStrikes && l.strikes[n-maxStrikes]+strikeWindow >= e.now {
+		l.attached = false
+		l.until = e.now + l.pause
+		e.record(Record{Kind: RecState, Component: NoComponent,
+			Text: fmt.Sprintf("%d faults within %v: the fallback decides, the policy is tried again after %v", maxStrikes, strikeWindow, l.pause)})
+		l.pause = min(2*l.pause, longestPause)
+		l.strikes = l.strikes[:0]
+		return
+	}
+	if fresh {
+		e.connect()
+	}
+}
+
+// attach makes the policy listen, unless it does already or may not.
+func (e *Engine) attach() {
+	l := &e.link
+	if l.policy == nil || l.attached || l.gone || e.now < l.until {
+		return
+	}
+	e.connect()
+}
+
+// connect tells a policy that knows nothing the present state: configuration,
+// components, and what is resident. Answers are not read. Numbers are not advanced:
+// a policy sees the number of the event that comes next minus one.
+func (e *Engine) connect() {
+	l := &e.link
+	l.attached = true
+	config := plainEvent(abi.Config)
+	e.stamp(&config, e.cfg.PolicyConfig)
+	if !e.introduce(&config, e.cfg.PolicyConfig) {
+		return
+	}
+	for _, c := range e.components {
+		ev := e.componentEvent(abi.Component, c)
+		e.stamp(&ev, []byte(c.Name))
+		if !e.introduce(&ev, []byte(c.Name)) {
+			return
+		}
+		if c.resident > 0 {
+			ev := e.componentEvent(abi.Loaded, c)
+			ev.Amount = uint64(c.resident)
+			e.stamp(&ev, nil)
+			if !e.introduce(&ev, nil) {
+				return
+			}
+		}
+	}
+}
+
+// introduce delivers one event of an attach. A fault during it leaves the policy
+// detached until the next request.
+func (e *Engine) introduce(ev *abi.Event, payload []byte) bool {
+	e.counters.PolicyEvents++
+	_, err := e.link.policy.Decide(ev, payload)
+	if err == nil {
+		return true
+	}
+	e.link.attached = false
+	e.counters.Faults++
+	e.record(Record{Kind: RecFault, Component: NoComponent, Err: fmt.Errorf("attaching: %w", err), Cause: Cause{By: ByPolicy, Event: e.seq, For: NoComponent}})
+	if _, err := e.link.policy.Revive(); err != nil {
+		e.link.gone = true
+		e.record(Record{Kind: RecState, Component: NoComponent, Err: err, Text: "the policy cannot be restarted: the fallback decides from here on"})
+	}
+	return false
+}

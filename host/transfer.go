@@ -1,0 +1,492 @@
+package host
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/offhost/offhost/abi"
+	"github.com/offhost/offhost/host/units"
+)
+
+// load is the transfer of a component's missing chunks to the device, lowest
+// first. A component has at most one. Claim bytes are promised to it until their
+// chunks are issued.
+type load struct {
+	c        *component
+	demand   bool // calls or a constraint wait for it; else a prefetch
+	chunks   int  // still to be issued
+	claim    units.Bytes
+	inFlight int
+	weights  units.Bytes // arrived
+	alloc    units.Bytes
+	request  uint32
+	cause    Cause
+}
+
+// chunkRef names a chunk.
+type chunkRef struct {
+	c *component
+	i int
+}
+
+// setClaim changes how many bytes are promised to a load.
+func (e *Engine) setClaim(l *load, n units.Bytes) {
+	if l.demand {
+		e.promised += n - l.claim
+	} else {
+		e.queued += n - l.claim
+	}
+	l.claim = n
+}
+
+// startLoad makes a demand load of everything that is missing, taking over what is
+// queued or running.
+func (e *Engine) startLoad(c *component, request uint32, cause Cause) {
+	l := c.load
+	if l == nil {
+		l = &load{c: c, demand: true, request: request, cause: cause}
+		c.load = l
+		e.demand = append(e.demand, l)
+	} else if !l.demand {
+		e.setClaim(l, 0)
+		e.ahead = slices.DeleteFunc(e.ahead, func(x *load) bool { return x == l })
+		l.demand, l.request, l.cause = true, request, cause
+		e.demand = append(e.demand, l)
+	}
+	l.chunks = e.missingChunks(c)
+	e.setClaim(l, c.missing())
+	e.busy = true
+}
+
+// prefetch queues chunks more of c's missing chunks, which the caller knows to be
+// missing and to fit.
+func (e *Engine) prefetch(c *component, chunks int, request uint32, cause Cause) {
+	l := c.load
+	if l == nil {
+		l = &load{c: c, request: request, cause: cause}
+		c.load = l
+		e.ahead = append(e.ahead, l)
+	}
+	l.chunks += chunks
+	e.setClaim(l, e.lowestMissing(c, l.chunks))
+	e.busy = true
+}
+
+// missingChunks counts the chunks that are neither resident nor being loaded.
+func (e *Engine) missingChunks(c *component) int {
+	n := 0
+	for _, s := range c.chunks[min(c.low, len(c.chunks)):] {
+		if s &= stateMask; s != resident && s != loading {
+			n++
+		}
+	}
+	return n
+}
+
+// lowestMissing is the size of the n lowest chunks that are missing.
+func (e *Engine) lowestMissing(c *component, n int) units.Bytes {
+	var sum units.Bytes
+	for i := c.low; i < len(c.chunks) && n > 0; i++ {
+		if s := c.chunks[i] & stateMask; s != resident && s != loading {
+			sum += e.geo.chunkAlloc(c, i)
+			n--
+		}
+	}
+	return sum
+}
+
+// cancel takes chunks from the end of c's load until at least bytes are no longer
+// claimed, and returns how many are not.
+func (e *Engine) cancel(c *component, bytes units.Bytes) units.Bytes {
+	l := c.load
+	before := l.claim
+	for l.chunks > 0 && before-l.claim < bytes {
+		l.chunks--
+		e.setClaim(l, e.lowestMissing(c, l.chunks))
+	}
+	freed := before - l.claim
+	e.finishIfOver(l)
+	return freed
+}
+
+// drop cancels what is left of c's load, for which nobody waits any more. Chunks in
+// flight still arrive, as those of a prefetch do.
+func (e *Engine) drop(c *component) {
+	l := c.load
+	if l == nil {
+		return
+	}
+	e.cancel(c, l.claim)
+	if c.load == l && l.demand {
+		l.demand = false
+		e.demand = slices.DeleteFunc(e.demand, func(x *load) bool { return x == l })
+		e.ahead = append(e.ahead, l)
+	}
+}
+
+// finishIfOver closes a load of which nothing is left to issue or to arrive.
+func (e *Engine) finishIfOver(l *load) {
+	if l.chunks > 0 || l.inFlight > 0 {
+		return
+	}
+	same := func(x *load) bool { return x == l }
+	e.demand = slices.DeleteFunc(e.demand, same)
+	e.ahead = slices.DeleteFunc(e.ahead, same)
+	l.c.load = nil
+	if l.alloc > 0 {
+		e.record(Record{Kind: RecLoad, Request: l.request, Component: l.c.id, Weights: l.weights, Alloc: l.alloc,
+			Demand: l.demand, Cause: l.cause})
+	}
+	ev := e.componentEvent(abi.Loaded, l.c)
+	ev.Amount, ev.Request = uint64(l.alloc), l.request
+	e.say(ev, nil)
+}
+
+// evict takes at least bytes (0: everything) from c: queued chunks of a prefetch
+// first, then resident chunks, highest first. It returns the device memory that is
+// free or will be.
+func (e *Engine) evict(c *component, bytes units.Bytes, cause Cause) units.Bytes {
+	if bytes == 0 {
+		bytes = c.resident + c.queued()
+	}
+	var freed, weights, clean units.Bytes
+	if c.load != nil && !c.load.demand {
+		freed += e.cancel(c, bytes)
+	}
+	was := c.resident
+	for freed < bytes {
+		i := c.highestResident()
+		if i < 0 {
+			break
+		}
+		alloc, w := e.geo.chunkAlloc(c, i), e.geo.chunkWeights(c, i)
+		c.resident -= alloc
+		c.leaving += alloc
+		e.leaving += alloc
+		c.low = min(c.low, i)
+		freed += alloc
+		weights += w
+		if c.chunks[i]&dirtyBit != 0 {
+			c.chunks[i] = copyingBack | dirtyBit
+			e.backlog = append(e.backlog, chunkRef{c, i})
+			e.busy = true
+		} else {
+			clean += w
+			e.release(c, i, cause)
+		}
+	}
+	if c.resident < was {
+		e.record(Record{Kind: RecEvict, Request: e.requestOf(cause), Component: c.id, Weights: weights, Clean: clean,
+			Alloc: was - c.resident, Cause: cause})
+		ev := e.componentEvent(abi.Evicted, c)
+		ev.Amount = uint64(was - c.resident)
+		e.say(ev, nil)
+	}
+	return freed
+}
+
+// requestOf returns the request of the call that a cause serves, 0 when there is
+// none.
+func (e *Engine) requestOf(cause Cause) uint32 {
+	for _, k := range e.calls {
+		if k.c.id == cause.For {
+			return k.request()
+		}
+	}
+	if len(e.requests) == 1 {
+		return e.requests[0].id
+	}
+	return 0
+}
+
+func (e *Engine) release(c *component, i int, cause Cause) {
+	c.chunks[i] = releasing
+	e.act(Action{Kind: ActRelease, Component: c.id, Chunk: i, Alloc: e.geo.chunkAlloc(c, i), Cause: cause})
+}
+
+// act issues a device action.
+func (e *Engine) act(a Action) {
+	a.Op = e.ops.open(op{kind: a.Kind, c: e.components[a.Component], chunk: a.Chunk, since: e.now, cause: a.Cause})
+	e.out.Actions = append(e.out.Actions, a)
+}
+
+// pump issues chunk copies while there is a place in flight and memory for them.
+func (e *Engine) pump() {
+	for e.copiesIn < inFlight {
+		l, i := e.nextChunk()
+		if l == nil {
+			break
+		}
+		c := l.c
+		alloc := e.geo.chunkAlloc(c, i)
+		l.chunks--
+		l.inFlight++
+		e.copiesIn++
+		c.chunks[i] = loading
+		if i == len(c.chunks)-1 { // the short one: it may not be among the lowest
+			e.setClaim(l, e.lowestMissing(c, l.chunks))
+		} else {
+			e.setClaim(l, l.claim-alloc)
+		}
+		c.loading += alloc
+		e.weights += alloc
+		e.counters.PeakResident = max(e.counters.PeakResident, e.weights)
+		e.act(Action{Kind: ActCopyIn, Component: c.id, Chunk: i, Alloc: alloc, Weights: e.geo.chunkWeights(c, i),
+			Demand: l.demand, Request: l.request, Cause: l.cause})
+	}
+	for e.copiesBack < inFlight && len(e.backlog) > 0 {
+		r := e.backlog[0]
+		e.backlog = slices.Delete(e.backlog, 0, 1)
+		e.copiesBack++
+		e.act(Action{Kind: ActCopyBack, Component: r.c.id, Chunk: r.i, Alloc: e.geo.chunkAlloc(r.c, r.i),
+			Weights: e.geo.chunkWeights(r.c, r.i), Cause: Cause{By: ByHost, Event: e.seq, For: NoComponent}})
+	}
+}
+
+// nextChunk picks the next chunk to copy in: of the oldest demand load that has
+// one, else of the oldest prefetch; nil when none can go now. A demand load that
+// waits for memory is not overtaken by prefetches.
+func (e *Engine) nextChunk() (*load, int) {
+	waits := false
+	for _, l := range e.demand {
+		if l.chunks == 0 {
+			continue
+		}
+		i := l.c.lowestAbsent()
+		if i < 0 { // its chunks are still on their way out
+			waits = true
+			continue
+		}
+		if e.used()+e.geo.chunkAlloc(l.c, i) > e.budget {
+			return nil, 0
+		}
+		return l, i
+	}
+	if waits {
+		return nil, 0
+	}
+	for _, l := range e.ahead {
+		if l.chunks == 0 {
+			continue
+		}
+		i := l.c.lowestAbsent()
+		// A prefetch may not take the room that admitted calls were promised.
+		if i < 0 || e.used()+e.promised+e.geo.chunkAlloc(l.c, i) > e.budget {
+			continue
+		}
+		return l, i
+	}
+	return nil, 0
+}
+
+// completed takes the device's word on an action.
+func (e *Engine) completed(id OpID, st Status) error {
+	o, ok := e.ops.close(id)
+	if !ok {
+		return fmt.Errorf("operation %d: not outstanding", id)
+	}
+	c, i := o.c, o.chunk
+	alloc, weights := e.geo.chunkAlloc(c, i), e.geo.chunkWeights(c, i)
+	if o.late {
+		e.unexpire(&o, alloc)
+	}
+	switch o.kind {
+	case ActCopyIn:
+		e.copiesIn--
+		l := c.load
+		l.inFlight--
+		c.loading -= alloc
+		if st == OK {
+			c.chunks[i] = resident
+			c.top = max(c.top, i+1)
+			c.resident += alloc
+			l.alloc += alloc
+			l.weights += weights
+			e.finishIfOver(l)
+			return nil
+		}
+		c.chunks[i] = absent
+		c.low = min(c.low, i)
+		e.weights -= alloc
+		e.loadFailed(l, i, st)
+	case ActCopyBack:
+		e.copiesBack--
+		if st == OK {
+			e.record(Record{Kind: RecCopyBack, Request: e.requestOf(o.cause), Component: c.id, Weights: weights, Alloc: alloc, Cause: o.cause})
+			e.release(c, i, o.cause)
+			return nil
+		}
+		// The only valid copy is on the device: it stays, and so does the component.
+		c.chunks[i] = resident | dirtyBit
+		c.top = max(c.top, i+1)
+		c.leaving -= alloc
+		e.leaving -= alloc
+		c.resident += alloc
+		c.stuck = true
+		if l := c.load; l != nil { // it need not be loaded again
+			l.chunks = min(l.chunks, e.missingChunks(c))
+			e.setClaim(l, e.lowestMissing(c, l.chunks))
+			e.finishIfOver(l)
+		}
+		e.deviceFault(c, fmt.Sprintf("chunk %d could not be copied back (%v): it stays on the device", i, st))
+		e.sayComponent(c)
+	case ActRelease:
+		c.leaving -= alloc
+		e.leaving -= alloc
+		if st == OK {
+			c.chunks[i] = absent
+			e.weights -= alloc
+			return nil
+		}
+		c.chunks[i] = lost
+		c.late++
+		e.ops.lostBytes += alloc
+		what := fmt.Sprintf("chunk %d could not be released (%v): its memory is lost", i, st)
+		e.deviceFault(c, what)
+		e.abandon(c, what)
+	}
+	return nil
+}
+
+// deviceFault records what the device could not do.
+func (e *Engine) deviceFault(c *component, what string) {
+	e.record(Record{Kind: RecFault, Component: c.id, Err: &DeviceError{c.Name, what}, Cause: Cause{By: ByHost, Event: e.seq, For: c.id}})
+}
+
+// loadFailed deals with a chunk that did not arrive. Out of memory is news about
+// the budget: the chunk is tried again within what is left. Any other failure ends
+// the transfer and the calls that wait for it.
+func (e *Engine) loadFailed(l *load, i int, st Status) {
+	c := l.c
+	if st == OutOfMemory && l.demand && (c.leases > 0 || c.pinned) {
+		e.foreign += e.geo.chunkAlloc(c, i)
+		l.chunks++
+		e.setClaim(l, e.lowestMissing(c, l.chunks))
+		e.out.Actions = append(e.out.Actions, Action{Kind: ActTrim, Component: c.id, Cause: Cause{By: ByHost, Event: e.seq, For: c.id}})
+		return
+	}
+	what := fmt.Sprintf("copying chunk %d to the device: %v", i, st)
+	e.deviceFault(c, what)
+	e.abandon(c, what)
+}
+
+// abandon ends c's transfer and refuses the calls that wait for it.
+func (e *Engine) abandon(c *component, what string) {
+	e.drop(c)
+	for _, k := range slices.Clone(e.calls) {
+		if k.c == c && k.admitted && !k.granted {
+			e.refuse(k, &DeviceError{c.Name, what})
+		}
+	}
+}
+
+// expire gives up waiting for actions that are older than the timeout: their
+// memory counts as lost and their place in flight as free until the device answers
+// after all.
+func (e *Engine) expire() {
+	if e.cfg.Timeout == 0 {
+		return
+	}
+	e.ops.each(func(o *op) {
+		if o.late || o.since+e.cfg.Timeout > e.now {
+			return
+		}
+		o.late = true
+		what := fmt.Sprintf("the device did not answer within %v (%v of chunk %d)", e.cfg.Timeout, o.kind, o.chunk)
+		alloc := e.geo.chunkAlloc(o.c, o.chunk)
+		o.c.late++
+		e.deviceFault(o.c, what)
+		switch o.kind {
+		case ActCopyIn:
+			e.copiesIn--
+			o.c.lateIn += alloc
+		case ActCopyBack:
+			e.copiesBack--
+			fallthrough
+		default:
+			o.c.leaving -= alloc
+			e.leaving -= alloc
+			e.ops.lostBytes += alloc
+		}
+		e.abandon(o.c, what)
+	})
+}
+
+// unexpire undoes what expire did, since the device has answered after all.
+func (e *Engine) unexpire(o *op, alloc units.Bytes) {
+	o.c.late--
+	switch o.kind {
+	case ActCopyIn:
+		e.copiesIn++
+		o.c.lateIn -= alloc
+	case ActCopyBack:
+		e.copiesBack++
+		fallthrough
+	default:
+		o.c.leaving += alloc
+		e.leaving += alloc
+		e.ops.lostBytes -= alloc
+	}
+}
+
+// rest tells the policy once when the copy queue has run empty.
+func (e *Engine) rest() {
+	if e.busy && e.copiesIn+e.copiesBack+len(e.backlog)+len(e.demand)+len(e.ahead) == 0 {
+		e.busy = false
+		e.say(plainEvent(abi.Idle), nil)
+	}
+}
+
+// op is a device action in flight.
+type op struct {
+	kind  ActionKind
+	c     *component
+	chunk int
+	since time.Duration
+	cause Cause
+	late  bool // given up, not answered yet
+	open  bool
+	turn  uint32
+}
+
+// opTable holds the actions in flight. An OpID is a slot and the number of times
+// it was used, so that a completion that comes twice is noticed.
+type opTable struct {
+	slots     []op
+	free      []uint32
+	lostBytes units.Bytes // device memory that will never come back, as far as is known
+}
+
+func (t *opTable) open(o op) OpID {
+	var s uint32
+	if n := len(t.free); n > 0 {
+		s, t.free = t.free[n-1], t.free[:n-1]
+		o.turn = t.slots[s].turn + 1
+	} else {
+		s = uint32(len(t.slots))
+		t.slots = append(t.slots, op{})
+		o.turn = 1
+	}
+	o.open = true
+	t.slots[s] = o
+	return OpID(o.turn)<<32 | OpID(s)
+}
+
+func (t *opTable) close(id OpID) (op, bool) {
+	s := uint32(id)
+	if int(s) >= len(t.slots) || !t.slots[s].open || t.slots[s].turn != uint32(id>>32) {
+		return op{}, false
+	}
+	t.slots[s].open = false
+	t.free = append(t.free, s)
+	return t.slots[s], true
+}
+
+func (t *opTable) each(f func(*op)) {
+	for i := range t.slots {
+		if t.slots[i].open {
+			f(&t.slots[i])
+		}
+	}
+}
