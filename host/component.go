@@ -149,11 +149,11 @@ func (c *component) queued() units.Bytes {
 // held reports whether nothing of the component may be evicted now.
 func (c *component) held() bool { return c.pinned || c.kept > 0 || c.leases > 0 || c.stuck }
 
-// evictable is how many bytes could be taken from the component now, queued
-// prefetches included.
+// evictable is how many bytes could be taken from the component now. What a
+// prefetch has merely queued can always be.
 func (c *component) evictable() units.Bytes {
 	if c.held() {
-		return 0
+		return c.queued()
 	}
 	return c.resident + c.queued()
 }
