@@ -9,10 +9,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// A Writer writes a trace in its canonical form: members in a fixed order, no
-// white space and, for most of them, none that a
-// reader would assume. It keeps a reader's rules,
-// so that what it wrote can be read. It is not safe for concurrent use.
+// A Writer writes a trace in its canonical form, one spelling for each trace
+// (FORMAT.md). It keeps a reader's rules, so that what it wrote can be read. It is
+// not safe for concurrent use.
 type Writer struct {
 	to  *bufio.Writer
 	seq *sequence
