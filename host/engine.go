@@ -72,6 +72,28 @@ type Config struct {
 	Timeout time.Duration
 }
 
+// WithDefaults returns the configuration with its zero values filled in, and an
+// error for values that make no sense.
+func (c Config) WithDefaults() (Config, error) {
+	if c.Granularity == 0 {
+		c.Granularity = DefaultGranularity
+	}
+	if c.Chunk == 0 {
+		c.Chunk = max(DefaultChunk/max(c.Granularity, 1), 1) * c.Granularity
+	}
+	switch {
+	case c.Budget <= 0 || c.Budget > units.MaxBytes:
+		return c, fmt.Errorf("budget %d: want 1 to %d bytes", c.Budget, units.MaxBytes)
+	case c.Granularity < 1 || c.Granularity > units.MaxBytes/2:
+		return c, fmt.Errorf("granularity %d: want at least 1 byte", c.Granularity)
+	case c.Chunk < c.Granularity || c.Chunk%c.Granularity != 0 || c.Chunk > units.MaxBytes/2:
+		return c, fmt.Errorf("chunk %v: want a multiple of the granularity %v", c.Chunk, c.Granularity)
+	case c.H2D < 0 || c.D2H < 0 || c.Latency < 0 || c.Timeout < 0:
+		return c, errors.New("bandwidths, latency and timeout must not be negative")
+	}
+	return c, nil
+}
+
 // Counters count what the engine did.
 type Counters struct {
 	PolicyEvents   int64 // events delivered to the policy
@@ -139,21 +161,9 @@ type Output struct {
 // input that follows the registrations; a policy that fails then is a fault like
 // any other.
 func New(cfg Config) (*Engine, error) {
-	if cfg.Granularity == 0 {
-		cfg.Granularity = DefaultGranularity
-	}
-	if cfg.Chunk == 0 {
-		cfg.Chunk = max(DefaultChunk/cfg.Granularity, 1) * cfg.Granularity
-	}
-	switch {
-	case cfg.Budget <= 0 || cfg.Budget > units.MaxBytes:
-		return nil, fmt.Errorf("budget %d: want 1 to %d bytes", cfg.Budget, units.MaxBytes)
-	case cfg.Granularity < 1 || cfg.Granularity > units.MaxBytes/2:
-		return nil, fmt.Errorf("granularity %d: want at least 1 byte", cfg.Granularity)
-	case cfg.Chunk < cfg.Granularity || cfg.Chunk%cfg.Granularity != 0 || cfg.Chunk > units.MaxBytes/2:
-		return nil, fmt.Errorf("chunk %v: want a multiple of the granularity %v", cfg.Chunk, cfg.Granularity)
-	case cfg.H2D < 0 || cfg.D2H < 0 || cfg.Latency < 0 || cfg.Timeout < 0:
-		return nil, errors.New("bandwidths, latency and timeout must not be negative")
+	cfg, err := cfg.WithDefaults()
+	if err != nil {
+		return nil, err
 	}
 	return &Engine{
 		cfg:     cfg,
@@ -329,6 +339,16 @@ func (e *Engine) Name(id ID) string {
 	}
 	return ""
 }
+
+// Allocated returns the device memory that a component takes when all of it is
+// resident.
+func (e *Engine) Allocated(id ID) units.Bytes { return e.components[id].alloc }
+
+// Excluded reports whether a component is always on the device.
+func (e *Engine) Excluded(id ID) bool { return e.components[id].pinned }
+
+// Chunk returns the unit of residency.
+func (e *Engine) Chunk() units.Bytes { return e.geo.chunk }
 
 func (e *Engine) record(r Record) {
 	r.Time = e.now

@@ -1,0 +1,153 @@
+package replay
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/offhost/offhost/host"
+	"github.com/offhost/offhost/host/trace"
+	"github.com/offhost/offhost/host/units"
+)
+
+// A lane is one engine with its device, fed with the trace's records.
+type lane struct {
+	driver   host.Driver
+	tally    tally
+	movement *mover // nil when nobody wants to know
+	open     []openRequest
+	orders   [][]host.ID // declared order, by pipeline
+	hashes   []uint64    // signature, by pipeline
+	last     host.CallID
+	moveErr  error
+}
+
+// openRequest is a request and the components that it has entered.
+type openRequest struct {
+	id      uint32
+	entered []host.CallID
+}
+
+func newLane(cfg *Config, h *trace.Header, policy host.Policy) (*lane, error) {
+	geo := host.Config{Budget: cfg.Budget, Chunk: cfg.Chunk, Granularity: cfg.Granularity}
+	conf, err := geo.WithDefaults()
+	if err != nil {
+		return nil, err
+	}
+	conf.H2D, conf.D2H, conf.Latency = cfg.H2D, cfg.D2H, cfg.Latency
+	conf.Constraints, conf.Policy = cfg.Constraints, policy
+	conf.PolicyConfig, err = host.ConfigLines(cfg.PolicyConfig, conf.Chunk, cfg.H2D, cfg.D2H)
+	if err != nil {
+		return nil, err
+	}
+	e, err := host.New(conf)
+	if err != nil {
+		return nil, err
+	}
+	l := &lane{driver: host.Driver{Engine: e, Device: newDevice(cfg)}}
+	l.tally.init(len(h.Components))
+	l.driver.Observe = l.observe
+	for _, c := range h.Components {
+		s := host.Spec{Name: c.Name, Bytes: c.Bytes, ReadOnly: c.ReadOnly, Parent: host.NoComponent, Index: uint32(c.Index)}
+		if c.Parent != trace.NoComponent {
+			s.Parent = host.ID(c.Parent)
+		}
+		if err := l.driver.Step(host.Input{Kind: host.InRegister, Spec: s}); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range h.Pipelines {
+		var order []host.ID
+		for _, i := range p.OffloadSeq {
+			order = append(order, host.ID(i))
+		}
+		l.orders = append(l.orders, order)
+		l.hashes = append(l.hashes, signature(p.Name))
+	}
+	return l, nil
+}
+
+// checkExcluded refuses a budget that could not even hold what never leaves.
+func (l *lane) checkExcluded(cfg *Config, h *trace.Header) error {
+	var sum units.Bytes
+	for i := range h.Components {
+		if l.driver.Engine.Excluded(host.ID(i)) {
+			sum += l.driver.Engine.Allocated(host.ID(i))
+		}
+	}
+	if sum > cfg.Budget {
+		return &Inadmissible{Err: fmt.Errorf("the components excluded from offloading take %v, the budget is %v, %v short: raise --budget or shorten --exclude",
+			sum, cfg.Budget, sum-cfg.Budget)}
+	}
+	return nil
+}
+
+func (l *lane) observe(r *host.Record) {
+	l.tally.see(r)
+	if l.movement != nil && l.moveErr == nil {
+		l.moveErr = l.movement.see(r)
+	}
+}
+
+// add feeds one record. The trace's reader has checked that it makes sense.
+func (l *lane) add(r *trace.Record) error {
+	if err := l.feed(r); err != nil {
+		var refusal *host.Refusal
+		if errors.As(err, &refusal) {
+			return &Inadmissible{Line: r.Line, Request: r.Request, Err: refusal}
+		}
+		return fmt.Errorf("line %d: %w", r.Line, err)
+	}
+	return l.moveErr
+}
+
+func (l *lane) feed(r *trace.Record) error {
+	switch r.Kind {
+	case trace.Begin:
+		l.open = append(l.open, openRequest{id: r.Request})
+		l.tally.begin(r.Request, l.driver.Device.Now())
+		return l.driver.Step(host.Input{Kind: host.InBegin, Request: r.Request, Signature: l.hashes[r.Pipeline],
+			Steps: r.Steps, Order: l.orders[r.Pipeline]})
+	case trace.Call, trace.Enter:
+		l.last++
+		id := l.last
+		in := host.Input{Call: id, Request: r.Request, Component: host.ID(r.Component), Workspace: r.Workspace}
+		if err := l.driver.Call(in); err != nil {
+			return err
+		}
+		l.tally.compute += r.Compute
+		if err := l.driver.Advance(l.driver.Device.Now() + r.Compute); err != nil {
+			return err
+		}
+		if r.Kind == trace.Enter {
+			q := l.request(r.Request)
+			q.entered = append(q.entered, id)
+			return nil
+		}
+		return l.driver.Step(host.Input{Kind: host.InDone, Call: id})
+	case trace.Exit:
+		q := l.request(r.Request)
+		id := q.entered[len(q.entered)-1]
+		q.entered = q.entered[:len(q.entered)-1]
+		return l.driver.Step(host.Input{Kind: host.InDone, Call: id})
+	case trace.End:
+		l.open = slices.DeleteFunc(l.open, func(q openRequest) bool { return q.id == r.Request })
+		l.tally.end(r.Request, l.driver.Device.Now())
+		return l.driver.Step(host.Input{Kind: host.InEnd, Request: r.Request})
+	}
+	return fmt.Errorf("record kind %v", r.Kind)
+}
+
+func (l *lane) request(id uint32) *openRequest {
+	i := slices.IndexFunc(l.open, func(q openRequest) bool { return q.id == id })
+	return &l.open[i]
+}
+
+// finish notes when the last record was over and lets what is in flight arrive.
+func (l *lane) finish() error {
+	l.tally.span = l.driver.Device.Now()
+	if err := l.driver.Advance(host.Forever); err != nil {
+		return err
+	}
+	return l.moveErr
+}

@@ -1,0 +1,153 @@
+package replay
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/offhost/offhost/abi"
+	"github.com/offhost/offhost/host"
+	"github.com/offhost/offhost/host/report"
+	"github.com/offhost/offhost/host/trace"
+)
+
+// Limits on what a report lists; its sums count everything.
+const (
+	maxRequests = 1 << 17 // requests in PerRequest: 6 MB
+	maxNotes    = 8       // of each kind
+)
+
+// tally adds up records.
+type tally struct {
+	requests, calls          int64
+	h2d, d2h, avoided, ahead int64
+	loads, evictions         int64
+	stall, compute, span     time.Duration
+	perComponent             []report.Component
+	perRequest               []report.Request
+	open                     map[uint32]requestTally
+	faults, states           []string
+	faulty                   int
+	thrashing                int
+	thrash                   host.Record // the one whose cure is largest
+}
+
+// requestTally is a request that is not over.
+type requestTally struct {
+	report.Request
+	began time.Duration
+}
+
+func (t *tally) init(components int) {
+	t.perComponent = make([]report.Component, components)
+	t.open = map[uint32]requestTally{}
+}
+
+func (t *tally) begin(request uint32, now time.Duration) {
+	t.requests++
+	t.open[request] = requestTally{Request: report.Request{Request: t.requests}, began: now}
+}
+
+func (t *tally) end(request uint32, now time.Duration) {
+	q := t.open[request]
+	delete(t.open, request)
+	q.MakespanNS = int64(now - q.began)
+	if len(t.perRequest) < maxRequests {
+		t.perRequest = append(t.perRequest, q.Request)
+	}
+}
+
+// see adds one record.
+func (t *tally) see(r *host.Record) {
+	switch r.Kind {
+	case host.RecCall:
+		t.calls++
+		t.stall += r.Stall
+		c := &t.perComponent[r.Component]
+		c.Calls++
+		c.StallNS += int64(r.Stall)
+		if r.Stall > 0 {
+			t.share(r, 0, 0, r.Stall)
+		}
+	case host.RecLoad:
+		t.loads++
+		t.h2d += int64(r.Weights)
+		if !r.Demand {
+			t.ahead += int64(r.Weights)
+		}
+		c := &t.perComponent[r.Component]
+		c.Loads++
+		c.H2DBytes += int64(r.Weights)
+		t.share(r, int64(r.Weights), 0, 0)
+	case host.RecEvict:
+		t.evictions++
+		t.avoided += int64(r.Clean)
+	case host.RecCopyBack:
+		t.d2h += int64(r.Weights)
+		t.perComponent[r.Component].D2HBytes += int64(r.Weights)
+		t.share(r, 0, int64(r.Weights), 0)
+	case host.RecFault:
+		t.faulty++
+		note(&t.faults, r.Err.Error())
+	case host.RecState:
+		note(&t.states, r.Text)
+	case host.RecThrash:
+		t.thrashing++
+		if t.thrashing == 1 || r.Alloc > t.thrash.Alloc {
+			t.thrash = *r
+		}
+	}
+}
+
+// share books a movement on the request that it served. What served none, such as
+// loading an excluded component at the start, is in the totals only.
+func (t *tally) share(r *host.Record, h2d, d2h int64, stall time.Duration) {
+	q, ok := t.open[r.Request]
+	if !ok {
+		return
+	}
+	q.H2DBytes += h2d
+	q.D2HBytes += d2h
+	q.StallNS += int64(stall)
+	t.open[r.Request] = q
+}
+
+func note(list *[]string, s string) {
+	if len(*list) < maxNotes {
+		*list = append(*list, s)
+	}
+}
+
+// report returns what was added up.
+func (t *tally) report(h *trace.Header) *report.Report {
+	r := &report.Report{
+		Requests: t.requests, Calls: t.calls,
+		H2DBytes: t.h2d, D2HBytes: t.d2h, D2HAvoidedBytes: t.avoided,
+		Loads: t.loads, Evictions: t.evictions, PrefetchedBytes: t.ahead,
+		StallNS: int64(t.stall), ComputeNS: int64(t.compute), MakespanNS: int64(t.span),
+		PerRequest: t.perRequest, PerComponent: t.perComponent,
+		Notes: []string{},
+	}
+	if r.PerRequest == nil {
+		r.PerRequest = []report.Request{}
+	}
+	for i := range r.PerComponent {
+		r.PerComponent[i].Name, r.PerComponent[i].Bytes = h.Components[i].Name, int64(h.Components[i].Bytes)
+	}
+	if t.thrashing > 0 {
+		c := h.Components[t.thrash.Component]
+		r.Notes = append(r.Notes, fmt.Sprintf("thrash: %d times a component was moved in several times over within one request (%s, %v, moved in %v in request %d); a budget of %v would hold what its loop calls",
+			t.thrashing, c.Name, c.Bytes, t.thrash.Weights, t.thrash.Request, t.thrash.Alloc))
+	}
+	for i, f := range t.faults {
+		r.Notes = append(r.Notes, "fault "+strconv.Itoa(i+1)+": "+f)
+	}
+	if more := t.faulty - len(t.faults); more > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("and %d more faults", more))
+	}
+	r.Notes = append(r.Notes, t.states...)
+	return r
+}
+
+// signature is how events name a pipeline.
+func signature(pipeline string) uint64 { return abi.NameHash(pipeline) }
