@@ -8,6 +8,7 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -66,7 +67,7 @@ type Config struct {
 	// H2D and D2H are the link's bandwidth from and to pinned host memory; Pageable
 	// is what the accelerate baseline's copies get, either way.
 	H2D, D2H, Pageable units.BytesPerSecond
-	Latency            time.Duration // of each copy
+	Latency            time.Duration // of each copy; 0: sim.DefaultLatency
 
 	// Baselines are replayed beside the policy.
 	Baselines []string
@@ -102,6 +103,7 @@ const checkEvery = 1 << 12
 // does not do, a *trace.Error when the trace is at fault.
 func Run(ctx context.Context, cfg Config) (*report.Report, error) {
 	h := cfg.Source.Header()
+	cfg.Latency = cmp.Or(cfg.Latency, sim.DefaultLatency)
 	if cfg.H2D <= 0 || cfg.D2H <= 0 || cfg.Pageable <= 0 {
 		return nil, errors.New("bandwidths must be positive")
 	}
