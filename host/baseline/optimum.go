@@ -45,7 +45,7 @@ const (
 // A run is what happens to one component without anything happening to others.
 type run struct {
 	request   uint32 // position of the account of the request that began it
-	next      uint32 // run that uses the component next; never for none
+	next      uint32 // the component's next run; never for none
 	component uint16
 	workspace uint16 // position in works
 	kind      trace.Kind
@@ -135,9 +135,7 @@ func (o *Optimum) Result() Result {
 	for i := o.n - 1; i >= 0; i-- {
 		r := o.at(i)
 		r.next = last[r.component]
-		if r.kind != trace.Exit {
-			last[r.component] = uint32(i)
-		}
+		last[r.component] = uint32(i)
 	}
 	s := newSchedule(o)
 	for i := range o.n {
