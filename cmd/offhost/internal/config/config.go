@@ -25,11 +25,8 @@ import (
 // FileName is the configuration file that is looked for in the working directory.
 const FileName = "offhost.yaml"
 
-// DefaultTrace is the trace that runs when none is named.
-const DefaultTrace = "flux-img2img-8bit"
-
 // Settings is what a run was asked to do. A zero where a field allows one leaves
-// the choice to whoever reads it: the trace's hints, or the runtime's defaults.
+// the choice to the trace.
 type Settings struct {
 	Trace  string // a shipped trace's name, a path, or - for standard input
 	Policy Policy
@@ -60,9 +57,9 @@ type Policy struct {
 	SHA256 string // lower-case hexadecimal digits, or empty: any
 	Config map[string]string
 
-	Fuel      uint64      // per event; 0: the runtime's default
-	StartFuel uint64      // for start-up; 0: the runtime's default
-	Memory    units.Bytes // of its linear memory; 0: the runtime's default
+	Fuel        uint64 // per event
+	StartFuel   uint64 // for start-up
+	MemoryPages uint32 // of its linear memory, in pages of 64 KiB
 }
 
 // Link is the bandwidth between host and device. Zero fields are the trace's hints.

@@ -10,8 +10,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/pflag"
 
+	"github.com/offhost/offhost/host/baseline"
 	"github.com/offhost/offhost/host/units"
 )
 
@@ -45,7 +47,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Settings{
 		Trace:       "flux-img2img-8bit",
-		Policy:      Policy{Module: "sticky-loop", Config: map[string]string{}},
+		Policy:      Policy{Module: "sticky-loop", Config: map[string]string{}, Fuel: 1_000_000, StartFuel: 50_000_000, MemoryPages: 256},
 		Device:      "sim",
 		Baselines:   []string{"lru", "optimum", "accelerate"},
 		Chunk:       32 * units.MiB,
@@ -108,12 +110,12 @@ func TestBudgetAndLink(t *testing.T) {
 	}{
 		{name: "neither: the trace's hints"},
 		{name: "a card sets all", args: []string{"--gpu", "rtx5090"},
-			budget: 32 * units.GiB, link: Link{gen5, gen5, pageable}, chosen: true},
+			budget: 32 * units.GiB, link: Link{gen5, gen5, baseline.Pageable}, chosen: true},
 		{name: "a flag beats the card", args: []string{"--gpu=rtx3090", "--budget=20GiB", "--link=10GB/s,5GB"},
-			budget: 20 * units.GiB, link: Link{10e9, 5e9, pageable}, chosen: true},
+			budget: 20 * units.GiB, link: Link{10e9, 5e9, baseline.Pageable}, chosen: true},
 		{name: "one bandwidth is both directions", args: []string{"--link=10GB/s"}, link: Link{H2D: 10e9, D2H: 10e9}},
 		{name: "a card given as a flag beats a budget in the file", args: []string{"--gpu=rtx3090"}, file: "budget: 8GiB\nlink: 1GB/s\n",
-			budget: 24 * units.GiB, link: Link{gen4, gen4, pageable}, chosen: true},
+			budget: 24 * units.GiB, link: Link{gen4, gen4, baseline.Pageable}, chosen: true},
 		{name: "in one file the budget beats the card", file: "gpu: RTX3090\nbudget: 8GiB\npageable: 3GB/s\n",
 			budget: 8 * units.GiB, link: Link{gen4, gen4, 3e9}, chosen: true},
 		{name: "bytes without a unit", file: "budget: 1048576\n", budget: units.MiB, chosen: true},
@@ -199,6 +201,9 @@ func TestRefusals(t *testing.T) {
 		{name: "device", args: []string{"--device", "cuda"}, want: `--device: "cuda": want sim`},
 		{name: "chunk", args: []string{"--chunk", "3MiB"}, want: `--chunk: 3 MiB is not a multiple of the granularity, 2 MiB`},
 		{name: "digest", args: []string{"--policy-sha256", "abc"}, want: `--policy-sha256: "abc": want the 64`},
+		{name: "no fuel", args: []string{"--policy-fuel", "0"}, want: `--policy-fuel: want more than 0`},
+		{name: "part of a page", args: []string{"--policy-memory", "100kB"}, want: `--policy-memory: 100 kB: want a multiple of 64 KiB, at most 4 GiB`},
+		{name: "more than 32 bits address", args: []string{"--policy-memory", "5GiB"}, want: `at most 4 GiB`},
 		{name: "policy key without value", args: []string{"--policy-config", "a"}, want: `--policy-config: "a": want key=value`},
 		{name: "policy key of the host", args: []string{"--policy-config", "offhost.chunk_bytes=1"}, want: `"offhost.chunk_bytes": keys under "offhost." are the host's own`},
 		{name: "policy key of the host, nested", file: "policy: {config: {offhost: {chunk_bytes: 1}}}\n", want: `"offhost.chunk_bytes"|the host's own`},
@@ -305,8 +310,8 @@ func TestEmptyFilesSetNothing(t *testing.T) {
 	}
 }
 
-// The annotated example is the reference for users: it loads, it names each key,
-// and what it says is the default where it says so.
+// The annotated example is the reference for users: it loads, names each key with its
+// variable, and shows the defaults of all but the figures that are the trace's own.
 func TestTheExampleNamesEveryKey(t *testing.T) {
 	path := filepath.Join("..", "..", "..", "..", "examples", FileName)
 	data, err := os.ReadFile(path)
@@ -329,8 +334,17 @@ func TestTheExampleNamesEveryKey(t *testing.T) {
 			t.Errorf("%s does not name %s", path, k.env())
 		}
 	}
-	if _, _, err := load(t, []string{"--config", path}, nil, ""); err != nil {
-		t.Errorf("the example does not load: %v", err)
+	want, _, err := load(t, nil, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := load(t, []string{"--config", path}, nil, "")
+	if err != nil {
+		t.Fatalf("the example does not load: %v", err)
+	}
+	got.Budget, got.BudgetChosen, got.Link = 0, false, Link{} // their defaults are the trace's
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("the example does not show the defaults (-default +example):\n%s", diff)
 	}
 }
 

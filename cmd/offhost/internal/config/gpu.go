@@ -6,15 +6,12 @@ import "github.com/offhost/offhost/host/units"
 // over 16 lanes and half of that over 8; pinned copies reach about four fifths:
 // loading times of FLUX.1's and Qwen-Image's text encoders in sgl-project/sglang#25517
 // come to 20 to 25 GB/s on an RTX 4090 (Gen4 x16) and about 50 GB/s on an H100 (Gen5
-// x16). Pageable copies do not depend on the link but on the host's own copy:
-// hao-ai-lab/FastVideo#1836 and #1867 measured 2.6 to 6 GB/s, the best of which is
-// taken here.
+// x16). Pageable copies hardly depend on the card: theirs is baseline.Pageable.
 const (
-	gen4x8   units.BytesPerSecond = 12_500_000_000
-	gen4x16  units.BytesPerSecond = 25_000_000_000
-	gen5x8   units.BytesPerSecond = 25_000_000_000
-	gen5x16  units.BytesPerSecond = 50_000_000_000
-	pageable units.BytesPerSecond = 6_000_000_000
+	gen4x8  units.BytesPerSecond = 12_500_000_000
+	gen4x16 units.BytesPerSecond = 25_000_000_000
+	gen5x8  units.BytesPerSecond = 25_000_000_000
+	gen5x16 units.BytesPerSecond = 50_000_000_000
 )
 
 // A gpu is a card's memory, all of it, and its link: NVIDIA's published

@@ -1,8 +1,13 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/offhost/offhost/host/trace/library"
+	"github.com/offhost/offhost/host/units"
+	"github.com/offhost/offhost/runtime"
 )
 
 // kind says how a key's value is written.
@@ -68,19 +73,19 @@ const (
 )
 
 var keys = []key{
-	{name: keyTrace, def: DefaultTrace, discovered: true},
+	{name: keyTrace, def: library.Default, discovered: true},
 	{name: keyPolicyModule, flag: "policy", def: "sticky-loop", discovered: true,
 		usage: "policy to run: a built-in's `name`, or the path of a .wasm module"},
 	{name: keyPolicySHA256, flag: "policy-sha256", discovered: true,
 		usage: "refuse a policy module whose SHA-256 is not this (64 hexadecimal `digits`)"},
 	{name: keyPolicyConfig, flag: "policy-config", kind: pairs, discovered: true,
 		usage: "configuration for the policy, `key=value`; may be repeated"},
-	{name: keyPolicyFuel, flag: "policy-fuel", discovered: true,
-		usage: "what a policy may spend on one event, in `units` of about an instruction (default: the runtime's)"},
-	{name: keyPolicyStartFuel, flag: "policy-start-fuel", discovered: true,
-		usage: "the same for its start-up, in `units` (default: the runtime's)"},
-	{name: keyPolicyMemory, flag: "policy-memory", discovered: true,
-		usage: "largest linear memory of a policy, a `size` (default: the runtime's)"},
+	{name: keyPolicyFuel, flag: "policy-fuel", def: fmt.Sprint(runtime.DefaultFuel), discovered: true,
+		usage: "what a policy may spend on one event, in `units` of about an instruction"},
+	{name: keyPolicyStartFuel, flag: "policy-start-fuel", def: fmt.Sprint(runtime.DefaultStartFuel), discovered: true,
+		usage: "the same for its start-up, in `units`"},
+	{name: keyPolicyMemory, flag: "policy-memory", def: (runtime.DefaultMemoryPages * pageSize).String(), discovered: true,
+		usage: "largest linear memory of a policy, a `size` in whole pages of 64 KiB"},
 	{name: keyExclude, flag: "exclude", kind: list, discovered: true,
 		usage: "components that always stay on the device: `globs`, comma-separated; may be repeated"},
 	{name: keyKeep, flag: "keep", kind: list, discovered: true,
@@ -112,6 +117,13 @@ var keys = []key{
 	{name: keyVerbose, flag: "verbose", kind: boolean, def: "false", discovered: true,
 		usage: "show each movement and why it was made, and each block of a component"},
 }
+
+// pageSize is the unit of a linear memory in WebAssembly; a module of version 1 has
+// at most maxPages of them.
+const (
+	pageSize = 64 * units.KiB
+	maxPages = 1 << 16
+)
 
 // Forms of the report.
 const (

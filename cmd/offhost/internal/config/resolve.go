@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path"
 	"regexp"
@@ -13,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 
+	"github.com/offhost/offhost/host/baseline"
 	"github.com/offhost/offhost/host/units"
 )
 
@@ -75,12 +78,12 @@ func (r *resolver) settings() (Settings, error) {
 	s := Settings{
 		Trace: r.text(keyTrace),
 		Policy: Policy{
-			Module:    r.text(keyPolicyModule),
-			SHA256:    r.digest(keyPolicySHA256),
-			Config:    r.pairs(keyPolicyConfig),
-			Fuel:      r.number(keyPolicyFuel, 1<<63-1),
-			StartFuel: r.number(keyPolicyStartFuel, 1<<63-1),
-			Memory:    r.size(keyPolicyMemory),
+			Module:      r.text(keyPolicyModule),
+			SHA256:      r.digest(keyPolicySHA256),
+			Config:      r.pairs(keyPolicyConfig),
+			Fuel:        r.fuel(keyPolicyFuel),
+			StartFuel:   r.fuel(keyPolicyStartFuel),
+			MemoryPages: r.pages(keyPolicyMemory),
 		},
 		Exclude:         r.globs(keyExclude),
 		Keep:            r.globs(keyKeep),
@@ -90,7 +93,7 @@ func (r *resolver) settings() (Settings, error) {
 		Baselines:       r.baselines(keyBaselines),
 		Chunk:           r.size(keyChunk),
 		Granularity:     r.size(keyGranularity),
-		Seed:            r.number(keySeed, 1<<64-1),
+		Seed:            r.number(keySeed, math.MaxUint64),
 		Format:          r.oneOf(keyFormat, []string{FormatText, FormatJSON}),
 		Verbose:         r.boolean(keyVerbose),
 	}
@@ -134,7 +137,7 @@ func (r *resolver) memoryAndLink(s *Settings) {
 	}
 
 	if cards(keyPageable) {
-		s.Link.Pageable = pageable
+		s.Link.Pageable = baseline.Pageable
 	} else if text := r.text(keyPageable); text != "" {
 		s.Link.Pageable = r.bandwidth(keyPageable, text)
 	}
@@ -176,6 +179,24 @@ func (r *resolver) number(name string, most uint64) uint64 {
 		return 0
 	}
 	return n
+}
+
+// fuel reads an amount that the runtime can count down with a signed number.
+func (r *resolver) fuel(name string) uint64 {
+	n := r.number(name, math.MaxInt64)
+	if n == 0 {
+		r.fail(name, errors.New("want more than 0"))
+	}
+	return n
+}
+
+func (r *resolver) pages(name string) uint32 {
+	b := r.size(name)
+	if b < pageSize || b%pageSize != 0 || b/pageSize > maxPages {
+		r.fail(name, fmt.Errorf("%v: want a multiple of 64 KiB, at most %v", b, maxPages*pageSize))
+		return 0
+	}
+	return uint32(b / pageSize)
 }
 
 // size reads a size above 0; nothing is 0.

@@ -38,7 +38,7 @@ func comparison(r *report.Report) *Table {
 		row := []string{name, figure(b.H2DBytes, size), figure(b.D2HBytes, size), figure(b.StallNS, duration), figure(b.MakespanNS, duration)}
 		if compare {
 			versus := unknown
-			if n, ok := moved(r, b.Name); ok {
+			if n, ok := moved(r, b.Name); ok && b.Fits { // with more memory than there is, less would move
 				versus = ratio(n, best)
 			}
 			row = append(row, versus)

@@ -9,7 +9,7 @@ func components(p Page) *Table {
 	for _, row := range fold(p) {
 		name := Name(row.Name)
 		if row.children > 0 {
-			name += " (" + count(row.children, "block") + ")"
+			name += " (" + Count(row.children, "block") + ")"
 		}
 		t.Rows = append(t.Rows, []string{name, size(row.Bytes), number(row.Calls), number(row.Loads),
 			size(row.H2DBytes), size(row.D2HBytes), duration(row.StallNS)})

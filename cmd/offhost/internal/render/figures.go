@@ -67,7 +67,8 @@ func share(part, whole int64) string {
 	return fmt.Sprintf("%.0f %%", p)
 }
 
-func count(n int64, noun string) string {
+// Count prints how many there are of something: "1 call", "2 calls".
+func Count(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

@@ -28,7 +28,7 @@ type Page struct {
 func Text(w io.Writer, p Page) error {
 	r := p.Report
 	out := &printer{w: w}
-	out.line("%s   %s   budget %v   %s   policy %s%s", Name(r.Trace), count(r.Requests, "request"),
+	out.line("%s   %s   budget %v   %s   policy %s%s", Name(r.Trace), Count(r.Requests, "request"),
 		units.Bytes(r.BudgetBytes), link(r), Name(r.Policy.Name), digest(r.Policy.SHA256))
 	out.line("")
 	out.table(components(p))
@@ -81,8 +81,8 @@ func link(r *report.Report) string {
 // conduct says how the policy behaved.
 func conduct(r *report.Report) string {
 	return fmt.Sprintf("Policy: %s, %s, %d refused, %s; the fallback decided %s.",
-		count(r.PolicyEvents, "event"), count(r.Decisions, "decision"), r.Rejected, count(r.Faults, "fault"),
-		count(r.FloorDecisions, "time"))
+		Count(r.PolicyEvents, "event"), Count(r.Decisions, "decision"), r.Rejected, Count(r.Faults, "fault"),
+		Count(r.FloorDecisions, "time"))
 }
 
 // A printer remembers the first error, so that a page is written without a check

@@ -92,7 +92,7 @@ func tight() *report.Report {
 		Baselines: []report.Baseline{
 			{Name: "lru", Fits: true, H2DBytes: ptr(31_000_000_000), D2HBytes: ptr(0), StallNS: ptr(0), MakespanNS: ptr(124e9)},
 			{Name: "optimum", Fits: true, H2DBytes: ptr(100_000_000), D2HBytes: ptr(0), StallNS: ptr(0), MakespanNS: ptr(124e9)},
-			{Name: "accelerate", Fits: false, PeakResidentBytes: ptr(33_700_000_000)},
+			{Name: "accelerate", Fits: false, PeakResidentBytes: ptr(33_700_000_000), H2DBytes: ptr(33_000_000_000), D2HBytes: ptr(33_000_000_000), StallNS: ptr(11e9), MakespanNS: ptr(135e9)},
 		},
 		Notes: []string{"transformer\x07 was loaded again and again: a budget of 13 GiB would hold it"},
 	}
@@ -159,6 +159,9 @@ func TestVerdictIsHonest(t *testing.T) {
 			r.PerRequest[3].H2DBytes = 1
 			r.Baselines[1] = report.Baseline{Name: "optimum"}
 		}, "sticky-loop moved 17.10 GB, as much as lru; calls waited"},
+		{"a baseline without figures", func(r *report.Report) {
+			r.Baselines[2] = report.Baseline{Name: "accelerate"}
+		}, "accelerate        n/a         n/a     n/a      n/a         n/a  does not fit\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := settled()

@@ -20,14 +20,15 @@ const gap = "  "
 
 // Write writes the header and the rows.
 func (t *Table) Write(w io.Writer) error {
+	rows := append([][]string{t.Header}, t.Rows...)
 	width := make([]int, len(t.Header))
-	for _, row := range append([][]string{t.Header}, t.Rows...) {
+	for _, row := range rows {
 		for i := range min(len(row), len(width)) {
 			width[i] = max(width[i], utf8.RuneCountInString(row[i]))
 		}
 	}
 	var b strings.Builder
-	for _, row := range append([][]string{t.Header}, t.Rows...) {
+	for _, row := range rows {
 		line := ""
 		for i, cell := range row {
 			if i > 0 {

@@ -1,0 +1,79 @@
+// Command offhost replays call sequences of AI pipelines through an offload policy
+// and shows what moved between host and device memory, and why.
+//
+// Package main reads arguments and configuration, opens what they name, and prints
+// what comes back: reports and lists on standard output, logs and errors on
+// standard error. A file here holds one command (run.go, policy.go, trace.go,
+// version.go) or one thing that they share; replay.go is where the engine and
+// the policy runtime are called.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+
+	"github.com/offhost/offhost/cmd/offhost/internal/render"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	code := newApp(os.Stdin, os.Stdout, os.Stderr).main(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// Exit codes. An error may bring its own by a method ExitCode.
+const (
+	exitOK     = 0
+	exitFailed = 1
+)
+
+// An app is what the commands share. Tests put a stand-in for replay.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	dir            string // where offhost.yaml is looked for
+	log            *slog.Logger
+
+	replay func(context.Context, request) (outcome, error)
+}
+
+func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
+	return &app{
+		stdin: stdin, stdout: stdout, stderr: stderr,
+		dir:    ".",
+		log:    slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{ReplaceAttr: dropTime})),
+		replay: replayTrace,
+	}
+}
+
+// dropTime keeps log lines the same from run to run; time in offhost is the
+// device's, and a record that needs it says it.
+func dropTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
+}
+
+// main runs one command line and returns its exit code.
+func (a *app) main(ctx context.Context, args []string) int {
+	root := a.rootCommand()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(a.stderr, "offhost: %s\n", render.Sentence(err.Error()))
+	var coded interface{ ExitCode() int }
+	if !errors.As(err, &coded) {
+		return exitFailed
+	}
+	fmt.Fprintf(a.stderr, "'%s --help' shows what is possible.\n", cmd.CommandPath())
+	return coded.ExitCode()
+}

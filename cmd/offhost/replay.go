@@ -1,0 +1,121 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/offhost/offhost/cmd/offhost/internal/config"
+	"github.com/offhost/offhost/cmd/offhost/internal/render"
+	"github.com/offhost/offhost/host"
+	"github.com/offhost/offhost/host/baseline"
+	"github.com/offhost/offhost/host/replay"
+	"github.com/offhost/offhost/host/report"
+	"github.com/offhost/offhost/host/trace"
+	"github.com/offhost/offhost/runtime"
+)
+
+// A request is one replay: the settings, and what they name, opened.
+type request struct {
+	config.Settings
+	open   trace.Opener
+	module module
+	log    *slog.Logger
+	// movement is told of each movement; nil when nobody wants to know. Its error
+	// ends the run.
+	movement func(render.Movement) error
+}
+
+// A module is a policy's bytes and the name under which it is shown.
+type module struct {
+	name string
+	wasm []byte
+}
+
+// An outcome is what a replay found.
+type outcome struct {
+	report  *report.Report
+	parents map[string]string // of the trace's components that have one
+}
+
+// replayTrace fills in from the trace what the settings leave to it, loads the
+// policy and runs.
+func replayTrace(ctx context.Context, r request) (outcome, error) {
+	source, err := trace.OpenRequests(r.open, r.Requests)
+	if err != nil {
+		return outcome{}, fmt.Errorf("trace %s: %w", render.Name(r.Trace), err)
+	}
+	defer source.Close()
+	header := source.Header()
+	if err := takeHints(&r.Settings, header); err != nil {
+		return outcome{}, err
+	}
+
+	lines, err := host.ConfigLines(r.Policy.Config, r.Chunk, r.Link.H2D, r.Link.D2H)
+	if err != nil {
+		return outcome{}, &config.UsageError{Err: err}
+	}
+	policy, err := runtime.Load(ctx, r.module.wasm, runtime.Config{
+		Name:       r.module.name,
+		SHA256:     r.Policy.SHA256,
+		MaxPayload: len(lines),
+		Limits:     runtime.Limits{Fuel: r.Policy.Fuel, StartFuel: r.Policy.StartFuel, MemoryPages: r.Policy.MemoryPages},
+		Logger:     r.log,
+	})
+	if err != nil {
+		return outcome{}, err
+	}
+	defer policy.Close()
+
+	info := policy.Info()
+	c := replay.Config{
+		Source:          source,
+		Policy:          policy,
+		PolicyInfo:      report.Policy{Name: info.Name, SHA256: info.SHA256, ABI: info.ABI},
+		Reasons:         info.Reasons,
+		PolicyConfig:    r.Policy.Config,
+		Budget:          r.Budget,
+		Chunk:           r.Chunk,
+		Granularity:     r.Granularity,
+		Constraints:     host.Constraints{Exclude: r.Exclude, Keep: r.Keep},
+		IgnoreWorkspace: r.IgnoreWorkspace,
+		H2D:             r.Link.H2D,
+		D2H:             r.Link.D2H,
+		Pageable:        r.Link.Pageable,
+		Baselines:       r.Baselines,
+	}
+	if r.movement != nil {
+		c.Movement = func(m replay.Movement) error { return r.movement(render.Movement(m)) }
+	}
+	got, err := replay.Run(ctx, c)
+	if err != nil {
+		return outcome{}, fmt.Errorf("trace %s: %w", render.Name(header.Name), err)
+	}
+	return outcome{report: got, parents: parents(header)}, nil
+}
+
+// takeHints completes the settings from the device that the trace hints at.
+func takeHints(s *config.Settings, h *trace.Header) error {
+	s.Budget = cmp.Or(s.Budget, h.Device.Memory)
+	s.Link.H2D = cmp.Or(s.Link.H2D, h.Device.H2D)
+	s.Link.D2H = cmp.Or(s.Link.D2H, h.Device.D2H, s.Link.H2D)
+	s.Link.Pageable = cmp.Or(s.Link.Pageable, h.Device.Pageable, min(baseline.Pageable, s.Link.H2D))
+	switch {
+	case s.Budget == 0:
+		return usagef("trace %s does not say how much memory its device has: give --budget or --gpu", render.Name(h.Name))
+	case s.Link.H2D == 0:
+		return usagef("trace %s does not say how fast its link is: give --link or --gpu", render.Name(h.Name))
+	}
+	return nil
+}
+
+func parents(h *trace.Header) map[string]string {
+	m := map[string]string{}
+	for _, c := range h.Components {
+		if c.Parent != trace.NoComponent {
+			m[c.Name] = h.Components[c.Parent].Name
+		}
+	}
+	return m
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/offhost/offhost/cmd/offhost/internal/config"
+	"github.com/offhost/offhost/cmd/offhost/internal/render"
+	"github.com/offhost/offhost/host/trace/library"
+	"github.com/offhost/offhost/host/units"
+)
+
+const runHelp = `Replays a trace through a policy on a simulated device and reports what moved.
+
+TRACE is the name of a shipped trace (offhost trace list), a file, or - for standard
+input. Without it the trace is ` + library.Default + `, FLUX.1-dev image-to-image with
+8-bit weights, on the 24 GiB card of its hint; the text report then adds the same run
+at 12 GiB, where policies differ.
+
+The first table has a row for each component; one that is divided into blocks has a
+single row for all of them, unless --verbose is given.
+  size        bytes of its weights
+  calls       how often it was called; for blocks, how often the whole was
+  loads       transfers to the device of any part that was missing, on demand or ahead
+  moved in    bytes copied to the device
+  moved back  bytes copied back to the host, because a call had changed them; what no
+              call has changed is dropped from the device without a copy
+  stall       time its calls waited for weights
+
+The second table has the policy's totals first, then those of other rules on the same
+trace and link:
+  lru         evicts what was used longest ago, in parts where it can
+  optimum     knows the future and moves the fewest bytes that are possible
+  accelerate  what accelerate and diffusers do in enable_model_cpu_offload(): fixed
+              predecessors, everything copied back at the end of a request, pageable
+              copies, and no notion of a budget ("does not fit" then shows its peak)
+  total       time from the first call to the end of the last
+  vs optimum  bytes moved in and back, as a multiple of optimum's
+
+When a policy fails or does not answer, the host decides by a rule of its own, the
+fallback, which is lru's. How often it did is shown below the tables.
+
+With --verbose a line for each movement comes first: time, what, which component,
+bytes, who decided and why. With --format json one object is printed and nothing else
+(movements go to standard error).
+
+Settings come from flags, then from OFFHOST_* variables, then from offhost.yaml in the
+working directory (or --config), then from defaults. A budget given by --budget beats
+--gpu, which beats the trace's hint; the same holds for --link. A card's preset is all
+of its memory: leave room for the desktop and the framework with --budget. Sizes are a
+number and B, kB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024).
+
+Exit codes: 0 the run completed, 1 it failed, 2 it was asked for in a way that cannot
+be (unknown flag or key, a budget that cannot hold what must be on the device).`
+
+const runExamples = `  offhost run
+  offhost run flux-bf16 --gpu rtx4090 --requests 6
+  offhost run flux-controlnet --budget 32GB --policy lru
+  offhost run three-pipelines --keep 'transformer*' --exclude vae --verbose
+  offhost run --policy ./my.wasm --policy-config threshold=3
+  zcat trace.jsonl.gz | offhost run - --budget 24GiB --link 25GB/s --format json`
+
+// secondBudget is where the default trace does not fit and policies differ.
+const secondBudget = 12 * units.GiB
+
+func (a *app) runCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "run [TRACE]",
+		Short:   "Replay a trace through a policy and report what moved",
+		Long:    runHelp,
+		Example: runExamples,
+		Args:    argCount(0, 1),
+	}
+	config.AddFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		s, err := config.Load(cmd.Flags(), a.dir, a.log)
+		if err != nil {
+			return err
+		}
+		if len(args) == 1 {
+			s.Trace = args[0]
+		}
+		return a.run(cmd.Context(), s)
+	}
+	return cmd
+}
+
+func (a *app) run(ctx context.Context, s config.Settings) error {
+	open, err := a.openTrace(s.Trace)
+	if err != nil {
+		return err
+	}
+	module, err := a.loadModule(s.Policy.Module)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(a.stdout)
+	defer out.Flush() // on the way out of an error: what was shown so far
+	req := request{Settings: s, open: open, module: module, log: a.log}
+	switch {
+	case s.Verbose && s.Format == config.FormatText:
+		req.movement = func(m render.Movement) error { return m.Write(out) }
+	case s.Verbose:
+		req.movement = func(m render.Movement) error { return m.Write(a.stderr) }
+	}
+
+	got, err := a.replay(ctx, req)
+	if err != nil {
+		return err
+	}
+	if s.Format == config.FormatJSON {
+		if err := render.JSON(out, got.report); err != nil {
+			return err
+		}
+		return out.Flush()
+	}
+	if err := render.Text(out, page(got, s)); err != nil {
+		return err
+	}
+	if s.Trace == library.Default && !s.BudgetChosen {
+		req.Budget = secondBudget
+		fmt.Fprintln(out)
+		got, err := a.replay(ctx, req)
+		if err != nil { // what was asked for has succeeded
+			fmt.Fprintf(out, "At %v: %s\n", secondBudget, render.Sentence(err.Error()))
+			return out.Flush()
+		}
+		if err := render.Text(out, page(got, s)); err != nil {
+			return err
+		}
+	}
+	if !s.Verbose {
+		fmt.Fprintln(out, "(--verbose shows each movement and why)")
+	}
+	return out.Flush()
+}
+
+func page(o outcome, s config.Settings) render.Page {
+	return render.Page{Report: o.report, Parents: o.parents, Verbose: s.Verbose}
+}
