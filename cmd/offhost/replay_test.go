@@ -145,6 +145,27 @@ func TestAPinnedModuleIsTheOnlyOneThatRuns(t *testing.T) {
 	}
 }
 
+func TestSettingsReachTheRun(t *testing.T) {
+	with := newWhole(t).report(t, "--budget", "12GiB")
+	without := newWhole(t).report(t, "--budget", "12GiB", "--ignore-workspace")
+	if without.H2DBytes >= with.H2DBytes {
+		t.Errorf("moved %d bytes without workspace and %d with it, want fewer", without.H2DBytes, with.H2DBytes)
+	}
+	for _, limit := range []string{"--policy-start-fuel=1", "--policy-memory=64KiB"} {
+		b := newWhole(t)
+		if code := b.run("run", limit); code != 1 || !strings.Contains(b.errs.String(), "refused at step") {
+			t.Errorf("%s: exit code %d, want 1; standard error %q", limit, code, &b.errs)
+		}
+	}
+	if r := newWhole(t).report(t, "--policy-fuel=1"); r.Faults == 0 || r.FloorDecisions == 0 && r.Evictions > 0 {
+		t.Errorf("a policy without fuel: %d faults, %d decisions of the fallback", r.Faults, r.FloorDecisions)
+	}
+	r := newWhole(t).report(t, "--requests", "6", "--chunk", "4MiB", "--link", "10GB/s,5GB/s", "--baselines", "lru")
+	if r.Requests != 6 || r.ChunkBytes != int64(4*units.MiB) || r.LinkBytesPerSecond != 10e9 || r.LinkD2HBytesPerSecond != 5e9 || len(r.Baselines) != 1 {
+		t.Errorf("ran %d requests, chunk %d, link %d and %d, baselines %v", r.Requests, r.ChunkBytes, r.LinkBytesPerSecond, r.LinkD2HBytesPerSecond, r.Baselines)
+	}
+}
+
 func TestBaselinesAreThoseOfTheReplay(t *testing.T) {
 	b := newBench(t, "")
 	if code := b.run("run"); code != 0 {

@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -184,7 +183,7 @@ func discover(dir string, log *slog.Logger) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkDiscovered(doc, keys); err != nil {
+	if err := checkDiscovered(doc); err != nil {
 		return nil, err
 	}
 	log.Info("using " + path + " of the working directory")
@@ -192,10 +191,9 @@ func discover(dir string, log *slog.Logger) (*document, error) {
 }
 
 // checkDiscovered refuses keys that only a file named by the user may set.
-func checkDiscovered(doc *document, keys []key) error {
+func checkDiscovered(doc *document) error {
 	for _, name := range doc.set {
-		i := slices.IndexFunc(keys, func(k key) bool { return k.name == name })
-		if i < 0 || !keys[i].discovered {
+		if !lookup(name).discovered {
 			return usagef("%s: %s cannot be set by a file found in the working directory: name the file with --config, or give it as a flag", doc.path, name)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -271,13 +272,20 @@ func TestANamedFileReplacesTheFoundOne(t *testing.T) {
 }
 
 func TestAFoundFileCannotSetEveryKey(t *testing.T) {
-	table := []key{{name: "budget", discovered: true}, {name: "cuda.library"}}
-	if err := checkDiscovered(&document{path: FileName, set: []string{"budget"}}, table); err != nil {
-		t.Errorf("budget was refused: %v", err)
+	before := keys
+	t.Cleanup(func() { keys = before })
+	keys = append(slices.Clip(keys), key{name: "library"}) // as one for the CUDA driver would be
+	const file = "budget: 1GiB\nlibrary: /tmp/libcuda.so\n"
+	_, _, err := load(t, nil, nil, file)
+	if err == nil || !strings.Contains(err.Error(), "library cannot be set by a file found in the working directory") {
+		t.Errorf("a found file that sets a library: %v, want a refusal", err)
 	}
-	err := checkDiscovered(&document{path: FileName, set: []string{"budget", "cuda.library"}}, table)
-	if err == nil || !strings.Contains(err.Error(), "cuda.library cannot be set by a file found") {
-		t.Errorf("cuda.library: %v, want a refusal", err)
+	named := filepath.Join(t.TempDir(), "named.yaml")
+	if err := os.WriteFile(named, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := load(t, []string{"--config", named}, nil, ""); err != nil {
+		t.Errorf("a named file that sets a library: %v", err)
 	}
 }
 
