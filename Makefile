@@ -1,0 +1,41 @@
+# Targets that need Go alone: run, test, bench, build. The others say what they need.
+
+GO ?= go
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME ?= 10s
+
+.PHONY: run test race bench table lint fuzz policies traces build
+
+run: ## replay the default trace
+	$(GO) run ./cmd/offhost run
+
+test: ## everything that Go alone can check
+	@fmt=$$(gofmt -l .); test -z "$$fmt" || { echo "gofmt wants: $$fmt"; exit 1; }
+	$(GO) vet ./...
+	$(GO) test ./...
+
+race: ## the same tests under the race detector; needs a C compiler
+	$(GO) test -race ./...
+
+lint: ## staticcheck, fetched through the Go proxy
+	$(GO) run $(STATICCHECK) ./...
+
+bench: ## the figures of the README's tables
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) run ./cmd/offhost/internal/sweep/table -ignore-workspace
+	$(GO) run ./cmd/offhost/internal/sweep/table
+
+fuzz: ## each fuzz target for FUZZTIME
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; done
+
+policies: ## rebuild the built-in modules; needs Debian's clang-19 and lld-19
+	policies/build.sh
+
+traces: ## rebuild the shipped traces
+	$(GO) generate ./host/trace/library
+
+build: ## bin/offhost
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/offhost ./cmd/offhost
