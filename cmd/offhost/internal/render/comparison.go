@@ -80,7 +80,11 @@ func verdict(r *report.Report) string {
 		return s
 	}
 	total := r.H2DBytes + r.D2HBytes
-	s := fmt.Sprintf("%s moved %v", Name(r.Policy.Name), units.Bytes(total).Decimal())
+	who := Name(r.Policy.Name)
+	if r.Faults > 0 && r.Decisions == 0 {
+		who = "The fallback, in place of " + who + ","
+	}
+	s := fmt.Sprintf("%s moved %v", who, units.Bytes(total).Decimal())
 	var against []string
 	if best, ok := moved(r, optimum); ok {
 		against = append(against, difference(total, best, "the optimum"))

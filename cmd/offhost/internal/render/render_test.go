@@ -159,6 +159,10 @@ func TestVerdictIsHonest(t *testing.T) {
 			r.PerRequest[3].H2DBytes = 1
 			r.Baselines[1] = report.Baseline{Name: "optimum"}
 		}, "sticky-loop moved 17.10 GB, as much as lru; calls waited"},
+		{"a policy that never answered", func(r *report.Report) {
+			r.PerRequest[3].H2DBytes = 1
+			r.Decisions, r.Faults = 0, 3
+		}, "The fallback, in place of sticky-loop, moved 17.10 GB, as much as"},
 		{"a baseline without figures", func(r *report.Report) {
 			r.Baselines[2] = report.Baseline{Name: "accelerate"}
 		}, "accelerate        n/a         n/a     n/a      n/a         n/a  does not fit\n"},
