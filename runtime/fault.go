@@ -1,0 +1,115 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/offhost/offhost/abi"
+)
+
+// Reasons why a module is not loaded. Every error of Load wraps one of them, and
+// those of package meter where the module itself is at fault.
+var (
+	ErrDigest = errors.New("digest differs")
+	ErrModule = errors.New("unusable module")
+	ErrABI    = errors.New("wrong exports")
+	ErrImport = errors.New("forbidden import")
+	ErrStart  = errors.New("start failed")
+	ErrWindow = errors.New("no window")
+)
+
+// Reasons why a policy did not answer an event. Every error of Decide about the
+// policy is a *Fault that wraps one of them.
+var (
+	// ErrTrap: the module trapped. Its instance is lost.
+	ErrTrap = errors.New("trap")
+	// ErrFuel: it spent the fuel of an event. Its instance is lost.
+	ErrFuel = errors.New("out of fuel")
+	// ErrStack: its calls went too deep. Its instance is lost.
+	ErrStack = errors.New("stack overflow")
+	// ErrMemory: it accessed memory out of bounds, or the window is no longer inside
+	// its memory. Its instance is lost.
+	ErrMemory = errors.New("memory fault")
+	// ErrAnswer: the answer cannot be read. The instance is kept.
+	ErrAnswer = abi.ErrAnswer
+	// ErrGaveUp: it returned a negative number. The instance is kept.
+	ErrGaveUp = errors.New("gave up")
+	// ErrLost: the instance was lost earlier and Revive was not called.
+	ErrLost = errors.New("instance is lost")
+)
+
+// A Fault is an event that a policy did not answer as it should.
+type Fault struct {
+	Policy string   // its name
+	SHA256 string   // the module's digest, in hexadecimal
+	Seq    uint64   // the event's number
+	Kind   abi.Kind // what was told or asked
+	Func   string   // function in which it happened, as the module names it; empty if unknown
+	Err    error
+}
+
+// Unwrap returns the reason.
+func (f *Fault) Unwrap() error { return f.Err }
+
+func (f *Fault) Error() string {
+	where := ""
+	if f.Func != "" {
+		where = " in function " + strconv.QuoteToGraphic(f.Func)
+	}
+	return fmt.Sprintf("policy %s (sha256 %s), event %d %v%s: %v", strconv.QuoteToGraphic(f.Policy), short(f.SHA256), f.Seq, f.Kind, where, f.Err)
+}
+
+// A LoadError is a module that was refused.
+type LoadError struct {
+	Policy string // its name, as far as it is known
+	SHA256 string // the module's digest, in hexadecimal
+	Step   string // the step that refused it
+	Err    error
+}
+
+// Unwrap returns the reason.
+func (e *LoadError) Unwrap() error { return e.Err }
+
+func (e *LoadError) Error() string {
+	return fmt.Sprintf("policy %s (sha256 %s) refused at step %s: %v", strconv.QuoteToGraphic(e.Policy), short(e.SHA256), e.Step, e.Err)
+}
+
+func short(digest string) string { return digest[:min(12, len(digest))] }
+
+// guestExit is what proc_exit panics with.
+type guestExit uint32
+
+func (g guestExit) Error() string { return fmt.Sprintf("it called proc_exit(%d)", uint32(g)) }
+
+// errSpent is what a host function panics with when its charge is more than is
+// left.
+var errSpent = errors.New("fuel spent in a host function")
+
+// explain turns an error of a call into the module into one of this package's,
+// and finds the innermost function. What wazero says of the guest's names is
+// untrusted text and is not repeated.
+func (p *Policy) explain(in *instance, limit uint64, err error) (fn string, reason error) {
+	if _, trace, ok := strings.Cut(err.Error(), "wasm stack trace:\n\t"); ok {
+		fn, _, _ = strings.Cut(trace, "\n")
+		fn, _, _ = strings.Cut(fn, "(")
+		fn = strings.TrimPrefix(fn, ".")
+		fn = fn[:min(len(fn), 64)]
+	}
+	var exit guestExit
+	cause := errors.Unwrap(err)
+	switch {
+	case in.fuel != nil && int64(in.fuel.Get()) < 0:
+		return fn, fmt.Errorf("%w: all %d units are spent (a simple instruction is 1)", ErrFuel, limit)
+	case in.stack != nil && int32(in.stack.Get()) < 0:
+		return fn, fmt.Errorf("%w: calls inside each other take more than %d bytes", ErrStack, p.stackBytes)
+	case errors.As(err, &exit):
+		return fn, fmt.Errorf("%w: %w", ErrTrap, exit)
+	case cause != nil && strings.Contains(cause.Error(), "out of bounds memory access"):
+		return fn, fmt.Errorf("%w: access out of bounds", ErrMemory)
+	case cause != nil && strings.HasPrefix(err.Error(), "wasm error: "):
+		return fn, fmt.Errorf("%w: %v", ErrTrap, cause)
+	}
+	return fn, fmt.Errorf("%w: the engine failed", ErrTrap)
+}

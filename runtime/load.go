@@ -1,0 +1,211 @@
+package runtime
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/offhost/offhost/abi"
+	"github.com/offhost/offhost/runtime/meter"
+)
+
+// What compiling costs grows with the control instructions of a function and with
+// their product with its locals, and nothing can interrupt it. A module above these
+// runs on the interpreter, which answers the same and is ready at once. Go's own
+// guests stay far below.
+const (
+	maxCompiledControls = 2000    // of one function
+	maxCompiledProduct  = 1 << 18 // locals times control instructions of one function
+	maxCompiledTotal    = 1 << 22 // the same, summed over the module
+)
+
+// Load checks a module, compiles it and starts an instance that is ready for its
+// first event. wasm must not change while Load runs. The error is a *LoadError.
+func Load(ctx context.Context, wasm []byte, cfg Config) (*Policy, error) {
+	cfg = cfg.withDefaults()
+	l := &loader{cfg: cfg, wasm: wasm, p: &Policy{
+		logger:     cfg.Logger,
+		fuel:       min(cfg.Limits.Fuel, math.MaxInt64), // the counter is signed
+		startFuel:  cfg.Limits.StartFuel,
+		stackBytes: cfg.Limits.StackBytes,
+		out:        make([]abi.Decision, 0, abi.MaxDecisions),
+	}}
+	p := l.p
+	p.setDigest(sha256.Sum256(wasm))
+	p.info.Name = cfg.Name
+	if cfg.Name == "" {
+		p.info.Name = short(p.info.SHA256)
+	}
+	p.info.ABI = fmt.Sprintf("offhost/%d", abi.Version)
+	p.info.Size = len(wasm)
+	for _, step := range []struct {
+		name string
+		run  func(context.Context) (found string, err error)
+	}{
+		{"digest", l.checkDigest},
+		{"module", l.decode},
+		{"exports", l.checkExports},
+		{"imports", l.checkImports},
+		{"meter", l.meter},
+		{"compile", l.compile},
+		{"start", l.start},
+	} {
+		found, err := guard(ctx, step.run)
+		cfg.OnStep(Step{Name: step.name, Found: found, Err: err})
+		if err != nil {
+			err = p.refuse(step.name, err)
+			if p.rt != nil {
+				err = errors.Join(err, p.Close())
+			}
+			return nil, err
+		}
+	}
+	p.logger.Info("policy loaded", "policy", p.info.Name, "sha256", p.info.SHA256, "bytes", p.info.Size, "engine", p.info.Engine)
+	return p, nil
+}
+
+// guard runs one step and turns a panic into an error: the engine parses untrusted
+// bytes, and a defect in it must not end the host.
+func guard(ctx context.Context, run func(context.Context) (string, error)) (found string, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: the engine panicked: %v", ErrModule, r)
+		}
+	}()
+	return run(ctx)
+}
+
+// A loader is the state between the steps of Load.
+type loader struct {
+	cfg     Config
+	wasm    []byte
+	p       *Policy
+	m       *meter.Module
+	metered []byte
+	stats   meter.Stats
+}
+
+func (l *loader) checkDigest(context.Context) (string, error) {
+	digest := l.p.info.SHA256
+	if pin := strings.ToLower(strings.TrimSpace(l.cfg.SHA256)); pin != "" {
+		if b, err := hex.DecodeString(pin); err != nil || len(b) != sha256.Size {
+			return "", fmt.Errorf("%w: the pin %.80q is no SHA-256 in 64 hexadecimal digits", ErrDigest, l.cfg.SHA256)
+		}
+		if pin != digest {
+			return "", fmt.Errorf("%w: the module is %s, pinned is %s", ErrDigest, digest, pin)
+		}
+		return digest + ", as pinned", nil
+	}
+	return digest, nil
+}
+
+func (l *loader) decode(context.Context) (string, error) {
+	if limit := l.cfg.Limits.ModuleBytes; len(l.wasm) > limit {
+		return "", fmt.Errorf("%w: %w: %d bytes, the limit is %d", ErrModule, meter.ErrTooLarge, len(l.wasm), limit)
+	}
+	m, err := meter.Decode(l.wasm)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrModule, err)
+	}
+	l.m = m
+	md, warnings := readMetadata(m.Customs)
+	l.p.info.Metadata = md
+	if l.cfg.Name == "" && md.Name != "" {
+		l.p.info.Name = md.Name
+	}
+	for _, w := range warnings {
+		l.p.logger.Warn("metadata of the policy", "policy", l.p.info.Name, "sha256", short(l.p.info.SHA256), "problem", w)
+	}
+	l.p.log = guestLog{logger: l.p.logger.With("policy", l.p.info.Name), left: l.cfg.Limits.LogBytes}
+	found := fmt.Sprintf("%d bytes", len(l.wasm))
+	if md.Name != "" {
+		found += fmt.Sprintf(", %s %s", md.Name, md.Version)
+	}
+	return strings.TrimSpace(found), nil
+}
+
+func (l *loader) checkExports(context.Context) (string, error) {
+	found, err := checkExports(l.m)
+	if err != nil {
+		return "", err
+	}
+	l.p.info.Exports = found
+	return strings.Join(found, ", "), nil
+}
+
+func (l *loader) checkImports(context.Context) (string, error) {
+	found, err := checkImports(l.m)
+	if err != nil {
+		return "", err
+	}
+	l.p.info.Imports = found
+	if len(found) == 0 {
+		return "none", nil
+	}
+	return wasiModule + ": " + strings.Join(found, ", "), nil
+}
+
+func (l *loader) meter(context.Context) (string, error) {
+	lim := l.cfg.Limits
+	metered, stats, err := l.m.Meter(meter.Options{StartFuel: lim.StartFuel, StackBytes: lim.StackBytes, MemoryPages: lim.MemoryPages})
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrModule, err)
+	}
+	l.metered, l.stats = metered, stats
+	if l.cfg.unmetered {
+		l.metered = l.wasm
+	}
+	return fmt.Sprintf("%d functions, %d control instructions, %d bytes with counters; %d fuel an event, %d to start, %d KiB of memory",
+		stats.Functions, stats.Controls, len(metered), lim.Fuel, lim.StartFuel, lim.MemoryPages*64), nil
+}
+
+func (l *loader) compile(ctx context.Context) (string, error) {
+	p := l.p
+	config, engine := wazero.NewRuntimeConfig(), "compiler"
+	switch {
+	case l.cfg.Interpreter:
+		config, engine = wazero.NewRuntimeConfigInterpreter(), "interpreter"
+	case l.stats.MaxControls > maxCompiledControls,
+		l.stats.MaxLocalsControls > maxCompiledProduct,
+		l.stats.LocalsControls > maxCompiledTotal:
+		config, engine = wazero.NewRuntimeConfigInterpreter(), "interpreter"
+		p.logger.Warn("policy is too complex to be compiled and is interpreted", "policy", p.info.Name,
+			"controls", l.stats.MaxControls, "locals_x_controls", l.stats.MaxLocalsControls)
+	}
+	p.info.Engine = engine
+	p.rt = wazero.NewRuntimeWithConfig(ctx, config.WithMemoryLimitPages(l.cfg.Limits.MemoryPages).WithDebugInfoEnabled(false))
+	compiled, err := p.rt.CompileModule(ctx, l.metered)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrModule, err)
+	}
+	p.compiled = compiled
+	if err := p.linkWASI(ctx, p.info.Imports); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrModule, err)
+	}
+	return "for the " + engine, nil
+}
+
+func (l *loader) start(ctx context.Context) (string, error) {
+	p := l.p
+	payload := l.cfg.MaxPayload
+	for _, name := range p.info.Exports {
+		if name == abi.ExportSave {
+			payload = max(payload, abi.MaxPayload)
+		}
+	}
+	if payload > abi.MaxPayload {
+		return "", fmt.Errorf("%w: payloads of %d bytes, at most %d are allowed", ErrWindow, payload, abi.MaxPayload)
+	}
+	p.windowSize = uint32(abi.WindowSize(payload))
+	p.info.Window = int(p.windowSize)
+	if err := p.start(ctx); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d fuel spent, %d KiB of memory, a window of %d bytes at %#x", p.used, p.in.mem.Size()/1024, p.windowSize, p.in.window), nil
+}

@@ -1,0 +1,230 @@
+// Package meter rewrites a WebAssembly module so that it counts what it does: each
+// straight line of code subtracts its cost from a fuel counter before it runs (short
+// lines together with the line that leads to them), each function the size of its
+// frame from a stack counter while it runs, and either counter going below zero
+// traps. The counters are globals of the module itself,
+// so a limit is exact, costs a few machine instructions, and is the same number on
+// every engine and every machine.
+//
+// It is not a validator: types are left to the engine that compiles the result. It
+// decodes all of a module's structure though, knows every instruction it lets
+// through, refuses the rest by name, and bounds whatever makes an engine allocate
+// or compile without end. Package runtime is its caller.
+package meter
+
+import "fmt"
+
+// Names of the exports that the meter adds. A module that has one of them is
+// refused.
+const (
+	// FuelGlobal is the fuel left, a mutable i64. Below zero after a trap: the fuel
+	// ran dry.
+	FuelGlobal = "offhost:fuel"
+	// StackGlobal is the stack left in bytes, a mutable i32. Below zero after a
+	// trap: the calls went too deep.
+	StackGlobal = "offhost:stack"
+	// StartFunction is the module's start function, () -> (), if it has one. It is no
+	// longer the start function of the metered module: the caller runs it, so that
+	// what stops it can be told apart.
+	StartFunction = "offhost:start"
+)
+
+// What frames cost. A frame is its parameters, locals and operands, 8 bytes each
+// and 16 for vectors: as much is charged as fuel on entry. On the stack a frame
+// takes at least minFrame bytes, which makes a limit in bytes one in calls too:
+// 512 KiB are at most 1,000 calls, half of what wazero's interpreter allows.
+const (
+	slotBytes  = 8
+	frameBytes = 64 // what an engine keeps beside the values
+	minFrame   = 524
+	// maxLeaf is the largest frame of a function without calls that is not counted
+	// on the stack: there is never more than one.
+	maxLeaf = 16 << 10
+)
+
+// DefaultStackBytes allows 1,000 calls inside each other.
+const DefaultStackBytes = 512 << 10
+
+// DefaultTableEntries is far above what compilers need for their function tables,
+// and 512 KiB of host memory.
+const DefaultTableEntries = 1 << 16
+
+// Options are the limits that are written into a module.
+type Options struct {
+	// StartFuel is what the fuel counter begins with.
+	StartFuel uint64
+	// StackBytes is what the stack counter begins with; 0 is DefaultStackBytes.
+	StackBytes uint32
+	// MemoryPages is the largest memory in pages of 64 KiB, at most 32,767. The
+	// module's own maximum holds if it is smaller.
+	MemoryPages uint32
+	// TableEntries is the largest size of each table; 0 is DefaultTableEntries.
+	TableEntries uint32
+}
+
+// Stats says what was found in the function bodies.
+type Stats struct {
+	Functions int // with a body
+	// Controls counts control instructions, LocalsControls the sum over all
+	// functions of their locals times their control instructions: what compiling
+	// costs grows with these. The Max fields are those of the largest function.
+	Controls, MaxControls             int
+	LocalsControls, MaxLocalsControls int
+}
+
+// Limits of a module's code as a whole.
+const (
+	maxCode = 8 << 20 // bytes of all bodies before metering
+)
+
+// Meter decodes a module and returns it metered. See Module.Meter.
+func Meter(wasm []byte, opt Options) ([]byte, error) {
+	m, err := Decode(wasm)
+	if err != nil {
+		return nil, err
+	}
+	out, _, err := m.Meter(opt)
+	return out, err
+}
+
+// Meter returns the module with counters, and without custom sections other than
+// the names of its functions. Indices of functions, globals, tables and types stay
+// what they were. The error wraps ErrMalformed, ErrUnsupported or ErrTooLarge.
+func (m *Module) Meter(opt Options) ([]byte, Stats, error) {
+	var stats Stats
+	if opt.StackBytes == 0 {
+		opt.StackBytes = DefaultStackBytes
+	}
+	if opt.TableEntries == 0 {
+		opt.TableEntries = DefaultTableEntries
+	}
+	if opt.MemoryPages > 32767 || opt.StartFuel > 1<<62 || opt.StackBytes > 1<<30 || opt.TableEntries > 1<<24 {
+		return nil, stats, fmt.Errorf("meter: options out of range: %+v", opt)
+	}
+	if m.memory != nil && m.memory.min > opt.MemoryPages {
+		return nil, stats, fmt.Errorf("%w: it wants %d pages of memory (%d KiB) at the start, the limit is %d pages (%d KiB)",
+			ErrTooLarge, m.memory.min, m.memory.min*64, opt.MemoryPages, opt.MemoryPages*64)
+	}
+	for i, t := range m.tables {
+		if t.min > opt.TableEntries {
+			return nil, stats, fmt.Errorf("%w: table %d wants %d entries at the start, the limit is %d", ErrTooLarge, i, t.min, opt.TableEntries)
+		}
+	}
+	types, codes, stats, err := m.code(&opt)
+	if err != nil {
+		return nil, stats, err
+	}
+
+	out := []byte("\x00asm\x01\x00\x00\x00")
+	copied := func(id byte) {
+		if b, ok := m.raw[id]; ok {
+			out = appendSection(out, id, b)
+		}
+	}
+	if len(types) > 0 {
+		out = appendSection(out, secType, types)
+	}
+	copied(secImport)
+	copied(secFunction)
+	if len(m.tables) > 0 {
+		body := appendU(nil, uint64(len(m.tables)))
+		for _, t := range m.tables {
+			body = append(body, t.elem)
+			body = appendLimits(body, t.limits, opt.TableEntries)
+		}
+		out = appendSection(out, secTable, body)
+	}
+	if m.memory != nil {
+		out = appendSection(out, secMemory, appendLimits([]byte{1}, *m.memory, opt.MemoryPages))
+	}
+	globals := append(appendU(nil, uint64(m.globals)+2), m.globalRaw...)
+	globals = appendS(append(globals, I64, 1, opI64Const), int64(opt.StartFuel))
+	globals = appendS(append(globals, opEnd, I32, 1, opI32Const), int64(opt.StackBytes))
+	out = appendSection(out, secGlobal, append(globals, opEnd))
+	added := uint64(2)
+	if m.start != nil {
+		added++
+	}
+	exports := append(appendU(nil, uint64(len(m.Exports))+added), m.exportRaw...)
+	exports = appendU(append(appendText(exports, FuelGlobal), byte(Global)), uint64(m.globals))
+	exports = appendU(append(appendText(exports, StackGlobal), byte(Global)), uint64(m.globals)+1)
+	if m.start != nil {
+		exports = appendU(append(appendText(exports, StartFunction), byte(Func)), uint64(*m.start))
+	}
+	out = appendSection(out, secExport, exports)
+	copied(secElement)
+	copied(secDataCount)
+	if codes != nil {
+		out = appendSection(out, secCode, codes)
+	}
+	copied(secData)
+	if m.names != nil {
+		out = appendSection(out, secCustom, m.names)
+	}
+	return out, stats, nil
+}
+
+// appendLimits writes limits that have a maximum, at most most.
+func appendLimits(b []byte, l limits, most uint32) []byte {
+	if l.hasMax {
+		most = min(most, l.max)
+	}
+	return appendU(appendU(append(b, 1), uint64(l.min)), uint64(most))
+}
+
+// code rewrites all bodies. It returns the type section, to which it appends the
+// types of $exit blocks with several results, and the code section.
+func (m *Module) code(opt *Options) (types, codes []byte, stats Stats, err error) {
+	types = append([]byte(nil), m.typeBytes...)
+	count := len(m.types)
+	exits := map[string][]byte{"": {blockVoid}} // block types by results
+
+	codes = appendU(nil, uint64(len(m.codes)))
+	size := 0
+	for i, c := range m.codes {
+		fn := i + len(m.Imports)
+		size += c.end - c.off
+		if size > maxCode {
+			return nil, nil, stats, fmt.Errorf("%w: more than %d bytes of code", ErrTooLarge, maxCode)
+		}
+		t := m.types[m.funcs[fn]]
+		exit, ok := exits[string(t.Results)]
+		if !ok {
+			if len(t.Results) == 1 {
+				exit = []byte{t.Results[0]}
+			} else {
+				types = append(appendU(append(types, 0x60, 0), uint64(len(t.Results))), t.Results...)
+				exit = appendS(nil, int64(count))
+				count++
+			}
+			exits[string(t.Results)] = exit
+		}
+		w := &body{
+			reader: &reader{b: m.raw[secCode], off: c.off, end: c.end, fn: fn},
+			m:      m, opt: opt,
+			out: make([]byte, 0, 2*(c.end-c.off)),
+		}
+		b := w.rewrite(t, exit)
+		if w.err != nil {
+			return nil, nil, stats, w.err
+		}
+		codes = append(appendU(codes, uint64(len(b))), b...)
+		stats.add(w)
+	}
+	if len(m.codes) == 0 {
+		codes = nil
+	}
+	if count > 0 {
+		types = append(appendU(nil, uint64(count)), types...)
+	}
+	return types, codes, stats, nil
+}
+
+func (s *Stats) add(w *body) {
+	product := w.locals * w.controls
+	s.Functions++
+	s.Controls += w.controls
+	s.MaxControls = max(s.MaxControls, w.controls)
+	s.LocalsControls += product
+	s.MaxLocalsControls = max(s.MaxLocalsControls, product)
+}

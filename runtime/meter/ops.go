@@ -1,0 +1,154 @@
+package meter
+
+// Opcodes that the meter treats one by one; the rest go by ranges.
+const (
+	opUnreachable  = 0x00
+	opBlock        = 0x02
+	opLoop         = 0x03
+	opIf           = 0x04
+	opElse         = 0x05
+	opEnd          = 0x0b
+	opBr           = 0x0c
+	opBrIf         = 0x0d
+	opBrTable      = 0x0e
+	opReturn       = 0x0f
+	opCall         = 0x10
+	opCallIndirect = 0x11
+	opDrop         = 0x1a
+	opSelect       = 0x1b
+	opSelectTyped  = 0x1c
+	opLocalGet     = 0x20
+	opLocalSet     = 0x21
+	opLocalTee     = 0x22
+	opGlobalGet    = 0x23
+	opGlobalSet    = 0x24
+	opTableGet     = 0x25
+	opTableSet     = 0x26
+	opMemorySize   = 0x3f
+	opMemoryGrow   = 0x40
+	opI32Const     = 0x41
+	opI64Const     = 0x42
+	opF32Const     = 0x43
+	opF64Const     = 0x44
+	opI32LtS       = 0x48
+	opI32LeU       = 0x4d
+	opI64LtS       = 0x53
+	opI32Add       = 0x6a
+	opI32Sub       = 0x6b
+	opI64Sub       = 0x7d
+	opI64Shl       = 0x86
+	opI64ShrU      = 0x88
+	opI64ExtendU   = 0xad
+	opRefNull      = 0xd0
+	opRefIsNull    = 0xd1
+	opRefFunc      = 0xd2
+
+	prefixMisc = 0xfc
+	prefixSIMD = 0xfd
+
+	blockVoid = 0x40
+)
+
+// Instructions of prefixMisc.
+const (
+	miscTruncLast  = 7
+	miscMemoryInit = iota + 7
+	miscDataDrop
+	miscMemoryCopy
+	miscMemoryFill
+	miscTableInit
+	miscElemDrop
+	miscTableCopy
+	miscTableGrow
+	miscTableSize
+	miscTableFill
+)
+
+// Instructions of prefixSIMD.
+const (
+	simdStore      = 0x0b
+	simdConst      = 0x0c
+	simdShuffle    = 0x0d
+	simdSplatFirst = 0x0f
+	simdSplatLast  = 0x14
+	simdLaneFirst  = 0x15
+	simdLaneLast   = 0x22
+	simdBitselect  = 0x52
+	simdAnyTrue    = 0x53
+	simdLoadLane   = 0x54
+	simdStoreLane  = 0x58
+	simdLoadZero   = 0x5c
+	simdLoadZero64 = 0x5d
+	simdLast       = 0xff
+)
+
+// refused names the instructions that belong to extensions which are not allowed.
+// A byte that neither this table nor the rewriter knows is unknown.
+var refused = map[byte]string{
+	0x06: "try (exception handling)", 0x07: "catch (exception handling)", 0x08: "throw (exception handling)",
+	0x09: "rethrow (exception handling)", 0x0a: "throw_ref (exception handling)",
+	0x12: "return_call (tail calls)", 0x13: "return_call_indirect (tail calls)",
+	0x14: "call_ref (typed function references)", 0x15: "return_call_ref (tail calls)",
+	0x18: "delegate (exception handling)", 0x19: "catch_all (exception handling)", 0x1f: "try_table (exception handling)",
+	0xd3: "ref.eq (garbage collection)", 0xd4: "ref.as_non_null (typed function references)",
+	0xd5: "br_on_null (typed function references)", 0xd6: "br_on_non_null (typed function references)",
+	0xfb: "a garbage collection instruction", 0xfe: "an atomic instruction (threads)",
+}
+
+// Costs in fuel. The unit is one simple instruction. What takes an engine a
+// trip out of the compiled code, a microcoded division or a call through a table
+// costs what that is worth, roughly, so that a unit of fuel bounds time and not
+// only counts.
+const (
+	costPlain    = 1
+	costIndirect = 4   // call_indirect: bounds, null and type checks
+	costDivide   = 8   // integer and float division, square root
+	costSIMD     = 2   // some are emulated by several machine instructions
+	costBulk     = 32  // bulk operations, beside what their size costs
+	costExit     = 128 // imported functions, growing, ref.func: a trip to Go and back
+)
+
+// plainCost is the cost of a numeric instruction in 0x45 to 0xc4.
+func plainCost(op byte) int {
+	switch {
+	case op >= 0x6d && op <= 0x70, op >= 0x7f && op <= 0x82: // div and rem
+		return costDivide
+	case op == 0x91, op == 0x95, op == 0x9f, op == 0xa3: // sqrt, div
+		return costDivide
+	}
+	return costPlain
+}
+
+// unary says whether the numeric instruction op, in 0x45 to 0xc4, takes one
+// operand; the others take two. All give one result.
+func unary(op byte) bool {
+	switch {
+	case op == 0x45, op == 0x50: // eqz
+		return true
+	case op >= 0x67 && op <= 0x69, op >= 0x79 && op <= 0x7b: // clz ctz popcnt
+		return true
+	case op >= 0x8b && op <= 0x91, op >= 0x99 && op <= 0x9f: // abs neg ceil floor trunc nearest sqrt
+		return true
+	}
+	return op >= 0xa7 // conversions and sign extension
+}
+
+// simdUnary says the same of the SIMD instructions 0x4d to 0xff that touch no
+// memory and are not bitselect.
+func simdUnary(sub uint32) bool {
+	switch {
+	case sub == 0x4d, sub == simdAnyTrue, sub == 0x5e, sub == 0x5f:
+		return true
+	case sub >= 0x60 && sub <= 0x64, sub >= 0x67 && sub <= 0x6a, sub == 0x74, sub == 0x75, sub == 0x7a:
+		return true
+	case sub >= 0x7c && sub <= 0x81, sub == 0x83, sub == 0x84, sub >= 0x87 && sub <= 0x8a, sub == 0x94:
+		return true
+	case sub == 0xa0, sub == 0xa1, sub == 0xa3, sub == 0xa4, sub >= 0xa7 && sub <= 0xaa:
+		return true
+	case sub == 0xc0, sub == 0xc1, sub == 0xc3, sub == 0xc4, sub >= 0xc7 && sub <= 0xca:
+		return true
+	case sub == 0xe0, sub == 0xe1, sub == 0xe3, sub == 0xec, sub == 0xed, sub == 0xef:
+		return true
+	}
+	return sub >= 0xf8 // conversions
+}
