@@ -28,7 +28,7 @@ enum {
   HISTORY = 1 << 14,      /* tokens: two rounds of 4,096 components and as many before */
   MAX_CANDIDATES = 32,    /* earlier occurrences compared with the present */
   MAX_CONTEXT = 64,       /* tokens compared for each */
-  MAX_WALK = HISTORY / 2, /* tokens looked ahead, beyond the loop */
+  MAX_WALK = HISTORY / 2, /* tokens looked ahead */
 };
 
 /* ---- history ---------------------------------------------------------------- */
@@ -155,7 +155,8 @@ static void look_ahead(void) {
   }
   foreseen_in_loop = foreseen;
   if (!kept(expected)) return;
-  uint32_t ahead = length - expected < MAX_WALK ? length - expected : MAX_WALK;
+  uint32_t ahead = length - expected, most = MAX_WALK - (period < MAX_WALK ? period : MAX_WALK);
+  if (ahead > most) ahead = most;
   for (uint32_t i = 0; i < ahead && foreseen < residents; i++) expect(AT(expected + i).token);
 }
 
@@ -173,30 +174,33 @@ static int enough(void) {
   return wanted == 0 || answered == OFFHOST_MAX_DECISIONS;
 }
 
-/* What is not foreseen is dead, or was never seen to come back: a request that is
- * new. Then a phase that is over (several calls, or a loop that was left) returns
- * with the next request, the latest phase last; what was called once may be the
- * first member of a loop that has only begun. */
-enum { OF_EARLIER_REQUESTS, PHASE_OVER, CALLED_ONCE, STANDINGS };
-
-static int standing(uint32_t id) {
-  if (occurred[id] <= request_began) return OF_EARLIER_REQUESTS;
-  return finished[id] ? PHASE_OVER : CALLED_ONCE;
+static void give_up_unforeseen(uint32_t id) {
+  if (seen_ahead[id] != outlook) give_up(id, NOT_EXPECTED);
 }
 
-static void give_up_unforeseen(int which) {
-  int latest_first = which == PHASE_OVER;
-  for (uint32_t i = latest_first ? newest : oldest; i != 0 && !enough();) {
-    uint32_t id = i - 1;
-    i = latest_first ? components[id].older : components[id].newer;
-    if (seen_ahead[id] != outlook && standing(id) == which) give_up(id, NOT_EXPECTED);
+/* What is not foreseen is dead, or has not been seen to come back yet. Earlier
+ * requests' components go first. Then, of this request's, those whose phase is over
+ * (a run of several calls, or a loop that was left): they return with the next
+ * request, the latest phase last. What was called once stays longest: it may be the
+ * first member of a loop that has only begun. */
+static void answer_from_unforeseen(void) {
+  uint32_t i = oldest;
+  for (; i != 0 && occurred[i - 1] <= request_began && !enough(); i = components[i - 1].newer)
+    give_up_unforeseen(i - 1);
+  uint32_t first = i; /* of this request; the list is in order of use */
+  if (first == 0) return;
+  for (i = newest; !enough(); i = components[i - 1].older) {
+    if (finished[i - 1]) give_up_unforeseen(i - 1);
+    if (i == first) break;
   }
+  for (i = first; i != 0 && !enough(); i = components[i - 1].newer)
+    if (!finished[i - 1]) give_up_unforeseen(i - 1);
 }
 
 static void answer_need(void) {
   wanted = event->amount;
   look_ahead();
-  for (int which = 0; which < STANDINGS && foreseen < residents; which++) give_up_unforeseen(which);
+  if (foreseen < residents) answer_from_unforeseen();
   for (uint32_t i = foreseen; i > 0 && !enough(); i--)
     give_up(soonest[i - 1], i > foreseen_in_loop ? FURTHEST_AHEAD : LAST_IN_LOOP);
 }
