@@ -18,6 +18,7 @@ import (
 	"os/signal"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
+	"github.com/offhost/offhost/host/report"
 )
 
 func main() {
@@ -40,7 +41,7 @@ type app struct {
 	dir            string // where offhost.yaml is looked for
 	log            *slog.Logger
 
-	replay func(context.Context, request) (outcome, error)
+	replay func(context.Context, request) (*report.Report, error)
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {

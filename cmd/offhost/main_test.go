@@ -75,24 +75,24 @@ func newBench(t *testing.T, stdin string) *bench {
 	b := &bench{fail: func(request) error { return nil }}
 	b.app = newApp(strings.NewReader(stdin), &b.out, &b.errs)
 	b.dir = t.TempDir()
-	b.replay = func(_ context.Context, r request) (outcome, error) {
+	b.replay = func(_ context.Context, r request) (*report.Report, error) {
 		b.requests = append(b.requests, r)
 		if err := b.fail(r); err != nil {
-			return outcome{}, err
+			return nil, err
 		}
 		if r.movement != nil {
 			if err := r.movement(render.Movement{What: "load", Component: "vae", Why: "a call needs it", Who: "fallback"}); err != nil {
-				return outcome{}, err
+				return nil, err
 			}
 		}
 		budget := r.Budget
 		if budget == 0 {
 			budget = 24 * units.GiB
 		}
-		return outcome{report: &report.Report{
+		return &report.Report{
 			Schema: report.Schema, Trace: r.Trace, BudgetBytes: int64(budget),
 			Policy: report.Policy{Name: r.module.name}, LinkBytesPerSecond: 25e9, LinkD2HBytesPerSecond: 25e9,
-		}}, nil
+		}, nil
 	}
 	return b
 }

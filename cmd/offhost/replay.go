@@ -33,28 +33,22 @@ type module struct {
 	wasm []byte
 }
 
-// An outcome is what a replay found.
-type outcome struct {
-	report  *report.Report
-	parents map[string]string // of the trace's components that have one
-}
-
 // replayTrace fills in from the trace what the settings leave to it, loads the
 // policy and runs.
-func replayTrace(ctx context.Context, r request) (outcome, error) {
+func replayTrace(ctx context.Context, r request) (*report.Report, error) {
 	source, err := trace.OpenRequests(r.open, r.Requests)
 	if err != nil {
-		return outcome{}, fmt.Errorf("trace %s: %w", render.Name(r.Trace), err)
+		return nil, fmt.Errorf("trace %s: %w", render.Name(r.Trace), err)
 	}
 	defer source.Close()
 	header := source.Header()
 	if err := takeHints(&r.Settings, header); err != nil {
-		return outcome{}, err
+		return nil, err
 	}
 
 	lines, err := host.ConfigLines(r.Policy.Config, r.Chunk, r.Link.H2D, r.Link.D2H)
 	if err != nil {
-		return outcome{}, &config.UsageError{Err: err}
+		return nil, &config.UsageError{Err: err}
 	}
 	policy, err := runtime.Load(ctx, r.module.wasm, runtime.Config{
 		Name:       r.module.name,
@@ -64,7 +58,7 @@ func replayTrace(ctx context.Context, r request) (outcome, error) {
 		Logger:     r.log,
 	})
 	if err != nil {
-		return outcome{}, err
+		return nil, err
 	}
 	defer policy.Close()
 
@@ -90,9 +84,9 @@ func replayTrace(ctx context.Context, r request) (outcome, error) {
 	}
 	got, err := replay.Run(ctx, c)
 	if err != nil {
-		return outcome{}, fmt.Errorf("trace %s: %w", render.Name(header.Name), err)
+		return nil, fmt.Errorf("trace %s: %w", render.Name(header.Name), err)
 	}
-	return outcome{report: got, parents: parents(header)}, nil
+	return got, nil
 }
 
 // takeHints completes the settings from the device that the trace hints at.
@@ -108,14 +102,4 @@ func takeHints(s *config.Settings, h *trace.Header) error {
 		return usagef("trace %s does not say how fast its link is: give --link or --gpu", render.Name(h.Name))
 	}
 	return nil
-}
-
-func parents(h *trace.Header) map[string]string {
-	m := map[string]string{}
-	for _, c := range h.Components {
-		if c.Parent != trace.NoComponent {
-			m[c.Name] = h.Components[c.Parent].Name
-		}
-	}
-	return m
 }

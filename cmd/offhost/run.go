@@ -9,6 +9,7 @@ import (
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
+	"github.com/offhost/offhost/host/report"
 	"github.com/offhost/offhost/host/trace/library"
 	"github.com/offhost/offhost/host/units"
 )
@@ -59,7 +60,7 @@ be (unknown flag or key, a budget that cannot hold what must be on the device).`
 const runExamples = `  offhost run
   offhost run flux-bf16 --gpu rtx4090 --requests 6
   offhost run flux-controlnet --budget 32GB --policy lru
-  offhost run three-pipelines --keep 'transformer*' --exclude vae --verbose
+  offhost run three-pipelines --keep 'flux.*' --exclude '*.vae' --verbose
   offhost run --policy ./my.wasm --policy-config threshold=3
   zcat trace.jsonl.gz | offhost run - --budget 24GiB --link 25GB/s --format json`
 
@@ -112,7 +113,7 @@ func (a *app) run(ctx context.Context, s config.Settings) error {
 		return err
 	}
 	if s.Format == config.FormatJSON {
-		if err := render.JSON(out, got.report); err != nil {
+		if err := render.JSON(out, got); err != nil {
 			return err
 		}
 		return out.Flush()
@@ -138,6 +139,6 @@ func (a *app) run(ctx context.Context, s config.Settings) error {
 	return out.Flush()
 }
 
-func page(o outcome, s config.Settings) render.Page {
-	return render.Page{Report: o.report, Parents: o.parents, Verbose: s.Verbose}
+func page(r *report.Report, s config.Settings) render.Page {
+	return render.Page{Report: r, Verbose: s.Verbose}
 }

@@ -253,7 +253,7 @@ func (s *side) results() ([]report.Baseline, error) {
 }
 
 func (s *side) show(r baseline.Result) report.Baseline {
-	if r.Note != "" {
+	if !r.Counted { // figures speak for themselves
 		s.notes = append(s.notes, r.Name+": "+r.Note)
 	}
 	return r.Report()

@@ -14,7 +14,7 @@ import (
 // Limits on what a report lists; its sums count everything.
 const (
 	maxRequests = 1 << 17 // requests in PerRequest: 6 MB
-	maxNotes    = 8       // of each kind
+	maxNotes    = 3       // of each kind
 )
 
 // tally adds up records.
@@ -132,7 +132,11 @@ func (t *tally) report(h *trace.Header) *report.Report {
 		r.PerRequest = []report.Request{}
 	}
 	for i := range r.PerComponent {
-		r.PerComponent[i].Name, r.PerComponent[i].Bytes = h.Components[i].Name, int64(h.Components[i].Bytes)
+		c := h.Components[i]
+		r.PerComponent[i].Name, r.PerComponent[i].Bytes = c.Name, int64(c.Bytes)
+		if c.Parent != trace.NoComponent {
+			r.PerComponent[i].Parent = h.Components[c.Parent].Name
+		}
 	}
 	if t.thrashing > 0 {
 		c := h.Components[t.thrash.Component]

@@ -73,6 +73,7 @@ type Request struct {
 // Component is one component's share.
 type Component struct {
 	Name     string `json:"name"`
+	Parent   string `json:"parent,omitempty"` // of a block: the component that it is a part of
 	Bytes    int64  `json:"bytes"`
 	Calls    int64  `json:"calls"`
 	Loads    int64  `json:"loads"`

@@ -28,7 +28,7 @@ func fold(p Page) []componentRow {
 	at := map[string]int{}
 	var rows []componentRow
 	for _, c := range p.Report.PerComponent {
-		if _, child := p.Parents[c.Name]; !child || p.Verbose {
+		if c.Parent == "" || p.Verbose {
 			at[c.Name] = len(rows)
 			rows = append(rows, componentRow{Component: c})
 		}
@@ -37,15 +37,14 @@ func fold(p Page) []componentRow {
 		return rows
 	}
 	for _, c := range p.Report.PerComponent {
-		parent, child := p.Parents[c.Name]
-		if !child {
+		if c.Parent == "" {
 			continue
 		}
-		i, ok := at[parent]
+		i, ok := at[c.Parent]
 		if !ok { // the report has no row for the parent
 			i = len(rows)
-			at[parent] = i
-			rows = append(rows, componentRow{Component: report.Component{Name: parent}})
+			at[c.Parent] = i
+			rows = append(rows, componentRow{Component: report.Component{Name: c.Parent}})
 		}
 		row := &rows[i]
 		row.children++

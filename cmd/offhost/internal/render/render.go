@@ -14,11 +14,9 @@ import (
 	"github.com/offhost/offhost/host/units"
 )
 
-// A Page is a report and what the text form needs beside it.
+// A Page is a report and how to show it.
 type Page struct {
 	Report *report.Report
-	// Parents names the parent of each component that has one.
-	Parents map[string]string
 	// Verbose shows children on their own and the policy's counters in any case.
 	Verbose bool
 }

@@ -85,8 +85,8 @@ func tight() *report.Report {
 		PerRequest: []report.Request{{Request: 1, H2DBytes: 30_000_000_000, D2HBytes: 1_000_000_000}},
 		PerComponent: []report.Component{
 			{Name: "transformer", Bytes: 100, Calls: 28, Loads: 1, H2DBytes: 100, StallNS: 1},
-			{Name: "transformer.0", Bytes: 6_000_000_000, Calls: 28, Loads: 2, H2DBytes: 12_000_000_000, StallNS: 400_000},
-			{Name: "transformer.1", Bytes: 6_000_000_000, Calls: 28, Loads: 3, H2DBytes: 18_000_000_000, D2HBytes: 1_000_000_000, StallNS: 1_239_000_000},
+			{Name: "transformer.0", Parent: "transformer", Bytes: 6_000_000_000, Calls: 28, Loads: 2, H2DBytes: 12_000_000_000, StallNS: 400_000},
+			{Name: "transformer.1", Parent: "transformer", Bytes: 6_000_000_000, Calls: 28, Loads: 3, H2DBytes: 18_000_000_000, D2HBytes: 1_000_000_000, StallNS: 1_239_000_000},
 			{Name: "v\x1b[0m\"ae", Bytes: 168_000_000},
 		},
 		Baselines: []report.Baseline{
@@ -100,23 +100,21 @@ func tight() *report.Report {
 
 func ptr(n int64) *int64 { return &n }
 
-var blocks = map[string]string{"transformer.0": "transformer", "transformer.1": "transformer"}
-
 func TestTextWhenEverythingFits(t *testing.T) {
 	golden(t, "settled.txt", text(t, render.Page{Report: settled()}))
 }
 
 func TestTextWhenMemoryIsTight(t *testing.T) {
-	golden(t, "tight.txt", text(t, render.Page{Report: tight(), Parents: blocks}))
+	golden(t, "tight.txt", text(t, render.Page{Report: tight()}))
 }
 
 func TestVerboseTextShowsEachBlock(t *testing.T) {
-	golden(t, "tight-verbose.txt", text(t, render.Page{Report: tight(), Parents: blocks, Verbose: true}))
+	golden(t, "tight-verbose.txt", text(t, render.Page{Report: tight(), Verbose: true}))
 }
 
 func TestTextHasNoControlCharacters(t *testing.T) {
 	for _, verbose := range []bool{false, true} {
-		if got := text(t, render.Page{Report: tight(), Parents: blocks, Verbose: verbose}); strings.ContainsAny(got, "\x1b\x07") {
+		if got := text(t, render.Page{Report: tight(), Verbose: verbose}); strings.ContainsAny(got, "\x1b\x07") {
 			t.Errorf("control characters reach the terminal:\n%q", got)
 		}
 	}
@@ -125,7 +123,7 @@ func TestTextHasNoControlCharacters(t *testing.T) {
 func TestBlocksWithoutTheirParentAreFoldedAllTheSame(t *testing.T) {
 	r := tight()
 	r.PerComponent = r.PerComponent[1:]
-	got := text(t, render.Page{Report: r, Parents: blocks})
+	got := text(t, render.Page{Report: r})
 	if !strings.Contains(got, "transformer (2 blocks)  12.00 GB      -      5") {
 		t.Errorf("no row for both blocks:\n%s", got)
 	}
