@@ -23,7 +23,7 @@ type host struct {
 }
 
 type component struct {
-	id, parent      uint32
+	id              uint32
 	name            string
 	bytes, resident uint64
 	flags           abi.Flags
@@ -47,7 +47,7 @@ func (h *host) tell(ev *abi.Event, payload []byte) {
 }
 
 func (h *host) event(kind abi.Kind, c *component) *abi.Event {
-	ev := &abi.Event{Kind: kind, Component: c.id, Parent: c.parent, Bytes: c.bytes, Resident: c.resident,
+	ev := &abi.Event{Kind: kind, Component: c.id, Parent: abi.None, Bytes: c.bytes, Resident: c.resident,
 		NameHash: abi.NameHash(c.name), Flags: c.flags, Request: uint32(h.request)}
 	if c.calls > 0 {
 		ev.Flags |= abi.FlagInUse
@@ -56,7 +56,7 @@ func (h *host) event(kind abi.Kind, c *component) *abi.Event {
 }
 
 func (h *host) add(name string, bytes uint64, flags abi.Flags) *component {
-	c := &component{id: uint32(len(h.components)), parent: abi.None, name: name, bytes: bytes, flags: flags | abi.FlagReadOnly}
+	c := &component{id: uint32(len(h.components)), name: name, bytes: bytes, flags: flags | abi.FlagReadOnly}
 	h.components = append(h.components, c)
 	h.tell(h.event(abi.Component, c), []byte(name))
 	return c

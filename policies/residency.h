@@ -24,12 +24,12 @@ enum { WINDOW = OFFHOST_EVENT_AREA + (64 << 10) + OFFHOST_DECISION_AREA };
 
 typedef struct {
   uint64_t resident;     /* bytes on the device, always the component's first chunks */
-  uint16_t older, newer; /* neighbours in the list of recency, id + 1; 0 at its ends */
-  uint16_t calls;        /* in flight; valid in the epoch below only */
-  uint16_t flags;        /* as the host told them last */
+  uint32_t calls;        /* in flight; of the epoch below only */
   uint32_t epoch;
-  uint32_t refused; /* the moment at which the host refused to evict it */
-  uint8_t listed;   /* in the list of recency */
+  uint32_t refused;      /* the moment at which the host refused to evict it */
+  uint16_t older, newer; /* neighbours in the list of recency, id + 1; 0 at its ends */
+  uint16_t flags;        /* as the host told them last */
+  uint8_t listed;        /* in the list of recency */
 } component;
 
 static _Alignas(8) uint8_t window[WINDOW];

@@ -20,7 +20,7 @@ func TestTranscripts(t *testing.T) {
 		var h *host
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
-			case "host": // host policy=NAME budget=N [chunk=N], then NAME BYTES [pinned|kept] [parent=NAME] a line
+			case "host": // host policy=NAME budget=N [chunk=N], then NAME BYTES [pinned|kept] a line
 				var policy string
 				chunk, budget := uint64(1), uint64(0)
 				d.ScanArgs(t, "policy", &policy)
