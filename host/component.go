@@ -117,7 +117,7 @@ type component struct {
 	resident units.Bytes // of chunks that are resident
 	loading  units.Bytes // of chunks whose copy is in flight
 	leaving  units.Bytes // of chunks on their way out
-	low      int         // every chunk below is resident or loading
+	low      int         // no chunk below is absent
 	top      int         // no chunk at or above is resident
 
 	load   *load       // the queued or running transfer to the device, if any
@@ -204,6 +204,17 @@ func (g geometry) chunkWeights(c *component, i int) units.Bytes {
 	return max(0, min(g.chunk, c.Bytes-units.Bytes(i)*g.chunk))
 }
 
+// missingChunks counts the chunks that are neither resident nor being loaded. Only
+// the last chunk may be shorter than the others, so bytes tell.
+func (g geometry) missingChunks(c *component) int {
+	return int((c.missing() + g.chunk - 1) / g.chunk)
+}
+
+// lowestMissing is the size of the n lowest chunks that are missing, which c has.
+func (g geometry) lowestMissing(c *component, n int) units.Bytes {
+	return min(units.Bytes(n)*g.chunk, c.missing())
+}
+
 // highestResident returns the highest resident chunk, -1 when there is none.
 func (c *component) highestResident() int {
 	for c.top > 0 && c.chunks[c.top-1]&stateMask != resident {
@@ -215,16 +226,11 @@ func (c *component) highestResident() int {
 // lowestAbsent returns the lowest chunk that could be loaded now, -1 when every
 // missing one is still on its way out.
 func (c *component) lowestAbsent() int {
-	for c.low < len(c.chunks) {
-		if s := c.chunks[c.low] & stateMask; s != resident && s != loading {
-			break
-		}
+	for c.low < len(c.chunks) && c.chunks[c.low]&stateMask != absent {
 		c.low++
 	}
-	for i := c.low; i < len(c.chunks); i++ {
-		if c.chunks[i]&stateMask == absent {
-			return i
-		}
+	if c.low == len(c.chunks) {
+		return -1
 	}
-	return -1
+	return c.low
 }

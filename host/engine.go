@@ -131,8 +131,8 @@ type Engine struct {
 	lastCall CallID
 	callSeq  uint64
 
-	demand, ahead []*load // queued transfers: for calls, for prefetches
-	backlog       []chunkRef
+	demand, ahead []*load    // queued transfers: for calls, for prefetches
+	backlog       []copyBack // dirty chunks to be copied back
 	copiesIn      int
 	copiesBack    int
 	ops           opTable

@@ -202,7 +202,7 @@ func (e *Engine) chunksFor(c *component, bytes units.Bytes) int {
 		queued, missing = c.load.chunks, missing-c.load.claim
 	}
 	if bytes >= missing {
-		return e.missingChunks(c) - queued
+		return e.geo.missingChunks(c) - queued
 	}
 	return int(bytes / e.geo.chunk)
 }

@@ -24,10 +24,12 @@ type load struct {
 	cause    Cause
 }
 
-// chunkRef names a chunk.
-type chunkRef struct {
-	c *component
-	i int
+// copyBack is a dirty chunk that waits to be copied back, and on whose behalf.
+type copyBack struct {
+	c       *component
+	chunk   int
+	request uint32
+	cause   Cause
 }
 
 // setClaim changes how many bytes are promised to a load.
@@ -38,6 +40,13 @@ func (e *Engine) setClaim(l *load, n units.Bytes) {
 		e.queued += n - l.claim
 	}
 	l.claim = n
+}
+
+// claimChunks sets how many chunks a load still has to issue, and promises it their
+// bytes.
+func (e *Engine) claimChunks(l *load, n int) {
+	l.chunks = n
+	e.setClaim(l, e.geo.lowestMissing(l.c, n))
 }
 
 // startLoad makes a demand load of everything that is missing, taking over what is
@@ -54,8 +63,7 @@ func (e *Engine) startLoad(c *component, request uint32, cause Cause) {
 		l.demand, l.request, l.cause = true, request, cause
 		e.demand = append(e.demand, l)
 	}
-	l.chunks = e.missingChunks(c)
-	e.setClaim(l, c.missing())
+	e.claimChunks(l, e.geo.missingChunks(c))
 	e.busy = true
 }
 
@@ -68,32 +76,8 @@ func (e *Engine) prefetch(c *component, chunks int, request uint32, cause Cause)
 		c.load = l
 		e.ahead = append(e.ahead, l)
 	}
-	l.chunks += chunks
-	e.setClaim(l, e.lowestMissing(c, l.chunks))
+	e.claimChunks(l, l.chunks+chunks)
 	e.busy = true
-}
-
-// missingChunks counts the chunks that are neither resident nor being loaded.
-func (e *Engine) missingChunks(c *component) int {
-	n := 0
-	for _, s := range c.chunks[min(c.low, len(c.chunks)):] {
-		if s &= stateMask; s != resident && s != loading {
-			n++
-		}
-	}
-	return n
-}
-
-// lowestMissing is the size of the n lowest chunks that are missing.
-func (e *Engine) lowestMissing(c *component, n int) units.Bytes {
-	var sum units.Bytes
-	for i := c.low; i < len(c.chunks) && n > 0; i++ {
-		if s := c.chunks[i] & stateMask; s != resident && s != loading {
-			sum += e.geo.chunkAlloc(c, i)
-			n--
-		}
-	}
-	return sum
 }
 
 // cancel takes chunks from the end of c's load until at least bytes are no longer
@@ -102,8 +86,7 @@ func (e *Engine) cancel(c *component, bytes units.Bytes) units.Bytes {
 	l := c.load
 	before := l.claim
 	for l.chunks > 0 && before-l.claim < bytes {
-		l.chunks--
-		e.setClaim(l, e.lowestMissing(c, l.chunks))
+		e.claimChunks(l, l.chunks-1)
 	}
 	freed := before - l.claim
 	e.finishIfOver(l)
@@ -154,7 +137,7 @@ func (e *Engine) evict(c *component, bytes units.Bytes, cause Cause) units.Bytes
 	if c.load != nil && !c.load.demand {
 		freed += e.cancel(c, bytes)
 	}
-	was := c.resident
+	was, request := c.resident, e.requestOf(cause)
 	for freed < bytes {
 		i := c.highestResident()
 		if i < 0 {
@@ -164,20 +147,19 @@ func (e *Engine) evict(c *component, bytes units.Bytes, cause Cause) units.Bytes
 		c.resident -= alloc
 		c.leaving += alloc
 		e.leaving += alloc
-		c.low = min(c.low, i)
 		freed += alloc
 		weights += w
 		if c.chunks[i]&dirtyBit != 0 {
 			c.chunks[i] = copyingBack | dirtyBit
-			e.backlog = append(e.backlog, chunkRef{c, i})
+			e.backlog = append(e.backlog, copyBack{c, i, request, cause})
 			e.busy = true
 		} else {
 			clean += w
-			e.release(c, i, cause)
+			e.release(c, i, request, cause)
 		}
 	}
 	if c.resident < was {
-		e.record(Record{Kind: RecEvict, Request: e.requestOf(cause), Component: c.id, Weights: weights, Clean: clean,
+		e.record(Record{Kind: RecEvict, Request: request, Component: c.id, Weights: weights, Clean: clean,
 			Alloc: was - c.resident, Cause: cause})
 		ev := e.componentEvent(abi.Evicted, c)
 		ev.Amount = uint64(was - c.resident)
@@ -200,14 +182,14 @@ func (e *Engine) requestOf(cause Cause) uint32 {
 	return 0
 }
 
-func (e *Engine) release(c *component, i int, cause Cause) {
+func (e *Engine) release(c *component, i int, request uint32, cause Cause) {
 	c.chunks[i] = releasing
-	e.act(Action{Kind: ActRelease, Component: c.id, Chunk: i, Alloc: e.geo.chunkAlloc(c, i), Cause: cause})
+	e.act(Action{Kind: ActRelease, Component: c.id, Chunk: i, Alloc: e.geo.chunkAlloc(c, i), Request: request, Cause: cause})
 }
 
 // act issues a device action.
 func (e *Engine) act(a Action) {
-	a.Op = e.ops.open(op{kind: a.Kind, c: e.components[a.Component], chunk: a.Chunk, since: e.now, cause: a.Cause})
+	a.Op = e.ops.open(op{kind: a.Kind, c: e.components[a.Component], chunk: a.Chunk, since: e.now, request: a.Request, cause: a.Cause})
 	e.out.Actions = append(e.out.Actions, a)
 }
 
@@ -220,27 +202,22 @@ func (e *Engine) pump() {
 		}
 		c := l.c
 		alloc := e.geo.chunkAlloc(c, i)
-		l.chunks--
 		l.inFlight++
 		e.copiesIn++
 		c.chunks[i] = loading
-		if i == len(c.chunks)-1 { // the short one: it may not be among the lowest
-			e.setClaim(l, e.lowestMissing(c, l.chunks))
-		} else {
-			e.setClaim(l, l.claim-alloc)
-		}
 		c.loading += alloc
+		e.claimChunks(l, l.chunks-1)
 		e.weights += alloc
 		e.counters.PeakResident = max(e.counters.PeakResident, e.weights)
 		e.act(Action{Kind: ActCopyIn, Component: c.id, Chunk: i, Alloc: alloc, Weights: e.geo.chunkWeights(c, i),
 			Demand: l.demand, Request: l.request, Cause: l.cause})
 	}
 	for e.copiesBack < inFlight && len(e.backlog) > 0 {
-		r := e.backlog[0]
-		e.backlog = slices.Delete(e.backlog, 0, 1)
+		b := e.backlog[0]
+		e.backlog = e.backlog[1:]
 		e.copiesBack++
-		e.act(Action{Kind: ActCopyBack, Component: r.c.id, Chunk: r.i, Alloc: e.geo.chunkAlloc(r.c, r.i),
-			Weights: e.geo.chunkWeights(r.c, r.i), Cause: Cause{By: ByHost, Event: e.seq, For: NoComponent}})
+		e.act(Action{Kind: ActCopyBack, Component: b.c.id, Chunk: b.chunk, Alloc: e.geo.chunkAlloc(b.c, b.chunk),
+			Weights: e.geo.chunkWeights(b.c, b.chunk), Request: b.request, Cause: b.cause})
 	}
 }
 
@@ -313,8 +290,8 @@ func (e *Engine) completed(id OpID, st Status) error {
 	case ActCopyBack:
 		e.copiesBack--
 		if st == OK {
-			e.record(Record{Kind: RecCopyBack, Request: e.requestOf(o.cause), Component: c.id, Weights: weights, Alloc: alloc, Cause: o.cause})
-			e.release(c, i, o.cause)
+			e.record(Record{Kind: RecCopyBack, Request: o.request, Component: c.id, Weights: weights, Alloc: alloc, Cause: o.cause})
+			e.release(c, i, o.request, o.cause)
 			return nil
 		}
 		// The only valid copy is on the device: it stays, and so does the component.
@@ -325,8 +302,7 @@ func (e *Engine) completed(id OpID, st Status) error {
 		c.resident += alloc
 		c.stuck = true
 		if l := c.load; l != nil { // it need not be loaded again
-			l.chunks = min(l.chunks, e.missingChunks(c))
-			e.setClaim(l, e.lowestMissing(c, l.chunks))
+			e.claimChunks(l, min(l.chunks, e.geo.missingChunks(c)))
 			e.finishIfOver(l)
 		}
 		e.deviceFault(c, fmt.Sprintf("chunk %d could not be copied back (%v): it stays on the device", i, st))
@@ -336,6 +312,7 @@ func (e *Engine) completed(id OpID, st Status) error {
 		e.leaving -= alloc
 		if st == OK {
 			c.chunks[i] = absent
+			c.low = min(c.low, i)
 			e.weights -= alloc
 			return nil
 		}
@@ -361,8 +338,7 @@ func (e *Engine) loadFailed(l *load, i int, st Status) {
 	c := l.c
 	if st == OutOfMemory && l.demand && (c.leases > 0 || c.pinned) {
 		e.foreign += e.geo.chunkAlloc(c, i)
-		l.chunks++
-		e.setClaim(l, e.lowestMissing(c, l.chunks))
+		e.claimChunks(l, l.chunks+1)
 		e.out.Actions = append(e.out.Actions, Action{Kind: ActTrim, Component: c.id, Cause: Cause{By: ByHost, Event: e.seq, For: c.id}})
 		return
 	}
@@ -440,14 +416,15 @@ func (e *Engine) rest() {
 
 // op is a device action in flight.
 type op struct {
-	kind  ActionKind
-	c     *component
-	chunk int
-	since time.Duration
-	cause Cause
-	late  bool // given up, not answered yet
-	open  bool
-	turn  uint32
+	kind    ActionKind
+	c       *component
+	chunk   int
+	since   time.Duration
+	request uint32 // that it serves
+	cause   Cause
+	late    bool // given up, not answered yet
+	open    bool
+	turn    uint32
 }
 
 // opTable holds the actions in flight. An OpID is a slot and the number of times
