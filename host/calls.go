@@ -202,10 +202,11 @@ func (e *Engine) done(id CallID) error {
 	e.calls = slices.Delete(e.calls, i, i+1)
 	e.workspace -= k.workspace
 	k.c.leases--
-	if !k.c.ReadOnly {
+	if !k.c.ReadOnly && k.c.dirty < k.c.alloc {
 		for i := range k.c.chunks {
 			k.c.chunks[i] |= dirtyBit
 		}
+		k.c.dirty = k.c.alloc
 	}
 	e.record(Record{Kind: RecDone, Request: k.request(), Component: k.c.id, Call: k.id})
 	k.c.lastUse = e.say(e.callEvent(abi.Done, k), nil)

@@ -117,6 +117,7 @@ type component struct {
 	resident units.Bytes // of chunks that are resident
 	loading  units.Bytes // of chunks whose copy is in flight
 	leaving  units.Bytes // of chunks on their way out
+	dirty    units.Bytes // of chunks that are resident and differ from the host's copy
 	low      int         // no chunk below is absent
 	top      int         // no chunk at or above is resident
 
@@ -175,7 +176,7 @@ func (c *component) flags() abi.Flags {
 	if c.ReadOnly {
 		f |= abi.FlagReadOnly
 	}
-	if c.top > 0 && c.chunks[c.top-1]&dirtyBit != 0 {
+	if c.dirty > 0 {
 		f |= abi.FlagDirty
 	}
 	return f

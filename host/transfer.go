@@ -151,6 +151,7 @@ func (e *Engine) evict(c *component, bytes units.Bytes, cause Cause) units.Bytes
 		weights += w
 		if c.chunks[i]&dirtyBit != 0 {
 			c.chunks[i] = copyingBack | dirtyBit
+			c.dirty -= alloc
 			e.backlog = append(e.backlog, copyBack{c, i, request, cause})
 			e.busy = true
 		} else {
@@ -300,6 +301,7 @@ func (e *Engine) completed(id OpID, st Status) error {
 		c.leaving -= alloc
 		e.leaving -= alloc
 		c.resident += alloc
+		c.dirty += alloc
 		c.stuck = true
 		if l := c.load; l != nil { // it need not be loaded again
 			e.claimChunks(l, min(l.chunks, e.geo.missingChunks(c)))
