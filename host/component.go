@@ -131,7 +131,7 @@ type component struct {
 	stuck  bool        // copying back failed: its only copy is on the device
 
 	lastUse     uint64 // number of the event that used it last
-	retainUntil uint64 // call number until which it is retained
+	retainUntil uint64 // number of the last call through which it is retained
 
 	thrash thrashState
 }

@@ -34,7 +34,7 @@ func (e *Engine) leastRecent(but *component) *component {
 			best = c
 			continue
 		}
-		if a, b := c.retainUntil > e.callSeq, best.retainUntil > e.callSeq; a != b {
+		if a, b := c.retainUntil >= e.callSeq, best.retainUntil >= e.callSeq; a != b {
 			if b {
 				best = c
 			}
