@@ -115,7 +115,7 @@ type Engine struct {
 	components []*component
 	byName     map[string]ID
 	chunks     int64
-	total      units.Bytes
+	total      units.Bytes // allocated, of all components
 
 	foreign   units.Bytes // used by others
 	weights   units.Bytes // device memory of all chunks that are not absent
@@ -255,8 +255,9 @@ func (e *Engine) register(s Spec) error {
 		return fmt.Errorf("component %q: %d are registered, more cannot be", s.Name, abi.MaxComponents)
 	case len(s.Name) == 0 || len(s.Name) > abi.MaxName:
 		return fmt.Errorf("component name of %d bytes: want 1 to %d", len(s.Name), abi.MaxName)
-	case s.Bytes < 0 || e.total+s.Bytes > units.MaxBytes/2:
-		return fmt.Errorf("component %q: %d bytes: want 0 to %d for all components together", s.Name, s.Bytes, units.MaxBytes/2)
+	case s.Bytes < 0 || s.Bytes > units.MaxBytes/2 || e.total+e.geo.alloc(s.Bytes) > units.MaxBytes:
+		return fmt.Errorf("component %q: %d bytes: want 0 to %d, and %d for all components together, each rounded up to the granularity",
+			s.Name, s.Bytes, units.MaxBytes/2, units.MaxBytes)
 	}
 	if _, ok := e.byName[s.Name]; ok {
 		return fmt.Errorf("component %q: registered twice", s.Name)
@@ -284,7 +285,7 @@ func (e *Engine) register(s Spec) error {
 	}
 	c.chunks = make([]chunkState, n)
 	e.chunks += n
-	e.total += s.Bytes
+	e.total += c.alloc
 	e.components = append(e.components, c)
 	e.byName[s.Name] = c.id
 	if e.link.attached {
