@@ -174,7 +174,9 @@ func (e *Engine) call(in *Input) error {
 			return fmt.Errorf("call %d: request %d is not open", in.Call, in.Request)
 		}
 	}
-	e.attach()
+	if r == nil {
+		e.attach() // within a request, its BEGIN was the occasion
+	}
 	e.lastCall = in.Call
 	e.callSeq++
 	k := e.newCall()

@@ -23,8 +23,6 @@ type attachment struct {
 	gone     bool            // cannot be used any more
 }
 
-func (l *attachment) listening() bool { return l.attached }
-
 // queuedEvent is an event with its payload that waits to be told.
 type queuedEvent struct {
 	ev      abi.Event
@@ -102,15 +100,15 @@ func (e *Engine) sayComponent(c *component) {
 func (e *Engine) say(ev abi.Event, payload []byte) uint64 {
 	e.seq++
 	if e.link.attached {
-		e.stamp(&ev, payload)
+		e.stamp(&ev, e.seq, payload)
 		e.events = append(e.events, queuedEvent{ev, payload})
 	}
 	return e.seq
 }
 
 // stamp fills in what every event carries.
-func (e *Engine) stamp(ev *abi.Event, payload []byte) {
-	ev.Seq = e.seq
+func (e *Engine) stamp(ev *abi.Event, seq uint64, payload []byte) {
+	ev.Seq = seq
 	ev.Time = uint64(e.now)
 	ev.Free = uint64(max(0, e.avail()))
 	ev.Budget = uint64(e.budget)
@@ -134,7 +132,7 @@ func (e *Engine) flush() {
 // whether it was answered.
 func (e *Engine) ask(ev abi.Event) bool {
 	e.seq++
-	e.stamp(&ev, nil)
+	e.stamp(&ev, e.seq, nil)
 	return e.deliver(&ev, nil)
 }
 
@@ -144,10 +142,10 @@ func (e *Engine) deliver(ev *abi.Event, payload []byte) bool {
 	e.counters.PolicyEvents++
 	answer, err := e.link.policy.Decide(ev, payload)
 	if err != nil {
-		e.fault(err)
+		e.void(ev, err)
 		return false
 	}
-	if len(answer) == 0 || ev.Kind == abi.Rejected || ev.Kind == abi.Config || e.answers >= maxAnswers {
+	if len(answer) == 0 || ev.Kind == abi.Rejected || e.answers >= maxAnswers {
 		return false
 	}
 	e.answers++
@@ -157,13 +155,20 @@ func (e *Engine) deliver(ev *abi.Event, payload []byte) bool {
 	}
 	e.verdicts, err = validate(e, asked, answer, e.verdicts[:0])
 	if err != nil {
-		e.fault(err)
+		e.void(ev, err)
 		return false
 	}
 	for _, v := range e.verdicts {
 		e.carryOut(v, ev)
 	}
 	return true
+}
+
+// void deals with an answer that cannot be acted upon.
+func (e *Engine) void(ev *abi.Event, err error) {
+	if e.fault(ev.Seq, err) {
+		e.connect(ev.Seq)
+	}
 }
 
 // carryOut does what one judged decision asks for.
@@ -216,31 +221,31 @@ func (e *Engine) hashDecision(seq uint64, d abi.Decision, c *component) {
 	e.decided.Write(b[:]) // a hash.Hash never returns an error
 }
 
-// fault voids an answer: it is counted, the policy is revived, and after too many
-// faults it is left alone for a while.
-func (e *Engine) fault(err error) {
+// fault voids the answer to event seq: it is counted, the policy is revived, and
+// after too many faults it is left alone for a while. It reports whether the policy
+// goes on as one that knows nothing.
+func (e *Engine) fault(seq uint64, err error) (fresh bool) {
 	e.counters.Faults++
-	e.record(Record{Kind: RecFault, Component: NoComponent, Err: err, Cause: Cause{By: ByPolicy, Event: e.seq, For: NoComponent}})
+	e.record(Record{Kind: RecFault, Component: NoComponent, Err: err, Cause: Cause{By: ByPolicy, Event: seq, For: NoComponent}})
 	l := &e.link
-	fresh, reviveErr := l.policy.Revive()
-	if reviveErr != nil {
+	fresh, err = l.policy.Revive()
+	if err != nil {
 		l.attached, l.gone = false, true
-		e.record(Record{Kind: RecState, Component: NoComponent, Err: reviveErr, Text: "the policy cannot be restarted: the fallback decides from here on"})
-		return
+		e.record(Record{Kind: RecState, Component: NoComponent, Err: err, Text: "the policy cannot be restarted: the fallback decides from here on"})
+		return false
 	}
+	l.strikes = slices.DeleteFunc(l.strikes, func(t time.Duration) bool { return t+strikeWindow < e.now })
 	l.strikes = append(l.strikes, e.now)
-	if n := len(l.strikes); n >= maxStrikes && l.strikes[n-maxStrikes]+strikeWindow >= e.now {
-		l.attached = false
-		l.until = e.now + l.pause
-		e.record(Record{Kind: RecState, Component: NoComponent,
-			Text: fmt.Sprintf("%d faults within %v: the fallback decides, the policy is tried again after %v", maxStrikes, strikeWindow, l.pause)})
-		l.pause = min(2*l.pause, longestPause)
-		l.strikes = l.strikes[:0]
-		return
+	if len(l.strikes) < maxStrikes {
+		return fresh
 	}
-	if fresh {
-		e.connect()
-	}
+	l.attached = false
+	l.until = e.now + l.pause
+	e.record(Record{Kind: RecState, Component: NoComponent,
+		Text: fmt.Sprintf("%d faults within %v: the fallback decides, the policy is tried again after %v", maxStrikes, strikeWindow, l.pause)})
+	l.pause = min(2*l.pause, longestPause)
+	l.strikes = l.strikes[:0]
+	return false
 }
 
 // attach makes the policy listen, unless it does already or may not.
@@ -249,31 +254,25 @@ func (e *Engine) attach() {
 	if l.policy == nil || l.attached || l.gone || e.now < l.until {
 		return
 	}
-	e.connect()
+	e.connect(e.seq)
 }
 
 // connect tells a policy that knows nothing the present state: configuration,
-// components, and what is resident. Answers are not read. Numbers are not advanced:
-// a policy sees the number of the event that comes next minus one.
-func (e *Engine) connect() {
-	l := &e.link
-	l.attached = true
-	config := plainEvent(abi.Config)
-	e.stamp(&config, e.cfg.PolicyConfig)
-	if !e.introduce(&config, e.cfg.PolicyConfig) {
+// components, and what is resident, all under the number of the last event that was
+// told. Answers are not read.
+func (e *Engine) connect(seq uint64) {
+	e.link.attached = true
+	if !e.introduce(seq, plainEvent(abi.Config), e.cfg.PolicyConfig) {
 		return
 	}
 	for _, c := range e.components {
-		ev := e.componentEvent(abi.Component, c)
-		e.stamp(&ev, []byte(c.Name))
-		if !e.introduce(&ev, []byte(c.Name)) {
+		if !e.introduce(seq, e.componentEvent(abi.Component, c), []byte(c.Name)) {
 			return
 		}
 		if c.resident > 0 {
 			ev := e.componentEvent(abi.Loaded, c)
 			ev.Amount = uint64(c.resident)
-			e.stamp(&ev, nil)
-			if !e.introduce(&ev, nil) {
+			if !e.introduce(seq, ev, nil) {
 				return
 			}
 		}
@@ -282,18 +281,13 @@ func (e *Engine) connect() {
 
 // introduce delivers one event of an attach. A fault during it leaves the policy
 // detached until the next request.
-func (e *Engine) introduce(ev *abi.Event, payload []byte) bool {
+func (e *Engine) introduce(seq uint64, ev abi.Event, payload []byte) bool {
 	e.counters.PolicyEvents++
-	_, err := e.link.policy.Decide(ev, payload)
-	if err == nil {
-		return true
+	e.stamp(&ev, seq, payload)
+	if _, err := e.link.policy.Decide(&ev, payload); err != nil {
+		e.link.attached = false
+		e.fault(seq, fmt.Errorf("attaching: %w", err))
+		return false
 	}
-	e.link.attached = false
-	e.counters.Faults++
-	e.record(Record{Kind: RecFault, Component: NoComponent, Err: fmt.Errorf("attaching: %w", err), Cause: Cause{By: ByPolicy, Event: e.seq, For: NoComponent}})
-	if _, err := e.link.policy.Revive(); err != nil {
-		e.link.gone = true
-		e.record(Record{Kind: RecState, Component: NoComponent, Err: err, Text: "the policy cannot be restarted: the fallback decides from here on"})
-	}
-	return false
+	return true
 }
