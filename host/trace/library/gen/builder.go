@@ -78,6 +78,7 @@ func (b *builder) blocks(name string, whole, workspace size, kinds ...blockKind)
 			b.add(trace.Component{Name: fmt.Sprintf("%s.%s.%d", name, k.name, i), Bytes: k.bytes, Parent: t.parent, Index: index})
 			index++
 		}
+		b.source(name+"."+k.name+" bytes", fmt.Sprint(int64(k.bytes)), "the matrices of one block; its vectors are counted with "+name, false)
 		b.source(name+"."+k.name+" time", "", "the forward's time, shared among blocks by their multiply-adds", true)
 	}
 	return t
