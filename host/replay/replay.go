@@ -96,9 +96,6 @@ func (i *Inadmissible) Unwrap() error { return i.Err }
 // ExitCode is 2: a usage error.
 func (i *Inadmissible) ExitCode() int { return 2 }
 
-// checkEvery is how many records pass between looks at the context.
-const checkEvery = 1 << 12
-
 // Run replays the source to its end. The error is an *Inadmissible when the budget
 // does not do, a *trace.Error when the trace is at fault.
 func Run(ctx context.Context, cfg Config) (*report.Report, error) {
@@ -135,9 +132,9 @@ func Run(ctx context.Context, cfg Config) (*report.Report, error) {
 	}
 
 	var rec trace.Record
-	for n := 0; ; n++ {
-		if n%checkEvery == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
 		if err := cfg.Source.Next(&rec); err != nil {
 			if err == io.EOF {

@@ -1,7 +1,9 @@
 package replay
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,37 +26,42 @@ type tally struct {
 	loads, evictions         int64
 	stall, compute, span     time.Duration
 	perComponent             []report.Component
-	perRequest               []report.Request
-	open                     map[uint32]requestTally
+	perRequest               []report.Request // in the order in which they began
+	begun                    []begun          // of each
 	faults, states           []string
 	faulty                   int
 	thrashing                int
 	thrash                   host.Record // the one whose cure is largest
 }
 
-// requestTally is a request that is not over.
-type requestTally struct {
-	report.Request
-	began time.Duration
+// begun is a request's number in the trace, larger than those before, and when it
+// began.
+type begun struct {
+	request uint32
+	at      time.Duration
 }
 
 func (t *tally) init(components int) {
 	t.perComponent = make([]report.Component, components)
-	t.open = map[uint32]requestTally{}
 }
 
 func (t *tally) begin(request uint32, now time.Duration) {
 	t.requests++
-	t.open[request] = requestTally{Request: report.Request{Request: t.requests}, began: now}
+	if len(t.perRequest) < maxRequests {
+		t.perRequest = append(t.perRequest, report.Request{Request: t.requests})
+		t.begun = append(t.begun, begun{request, now})
+	}
 }
 
 func (t *tally) end(request uint32, now time.Duration) {
-	q := t.open[request]
-	delete(t.open, request)
-	q.MakespanNS = int64(now - q.began)
-	if len(t.perRequest) < maxRequests {
-		t.perRequest = append(t.perRequest, q.Request)
+	if i, ok := t.find(request); ok {
+		t.perRequest[i].MakespanNS = int64(now - t.begun[i].at)
 	}
+}
+
+// find returns a request's place in perRequest.
+func (t *tally) find(request uint32) (int, bool) {
+	return slices.BinarySearchFunc(t.begun, request, func(b begun, r uint32) int { return cmp.Compare(b.request, r) })
 }
 
 // see adds one record.
@@ -99,17 +106,18 @@ func (t *tally) see(r *host.Record) {
 	}
 }
 
-// share books a movement on the request that it served. What served none, such as
-// loading an excluded component at the start, is in the totals only.
+// share books a movement on the request that it served, which may be over. What
+// served none, such as loading an excluded component at the start, is in the totals
+// only.
 func (t *tally) share(r *host.Record, h2d, d2h int64, stall time.Duration) {
-	q, ok := t.open[r.Request]
+	i, ok := t.find(r.Request)
 	if !ok {
 		return
 	}
+	q := &t.perRequest[i]
 	q.H2DBytes += h2d
 	q.D2HBytes += d2h
 	q.StallNS += int64(stall)
-	t.open[r.Request] = q
 }
 
 func note(list *[]string, s string) {
