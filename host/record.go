@@ -17,7 +17,7 @@ const (
 	RecCall                           // a call was granted after Stall
 	RecDone                           // a call ended
 	RecRefuse                         // a call was refused: Err
-	RecLoad                           // a transfer to the device ended: Weights came, Demand or ahead
+	RecLoad                           // a transfer to the device ended: Weights came, Ahead of them before a call wanted them
 	RecEvict                          // Weights left the device, of which Clean needed no copy
 	RecCopyBack                       // Weights of a dirty chunk were copied back
 	RecReject                         // a decision was refused: Decision, Code
@@ -37,9 +37,10 @@ type Record struct {
 	Call      CallID
 	Weights   units.Bytes
 	Clean     units.Bytes
+	Ahead     units.Bytes
 	Alloc     units.Bytes
 	Stall     time.Duration
-	Demand    bool
+	Demand    bool // RecLoad: a call came to want it
 	Decision  abi.Decision
 	Code      abi.RejectCode
 	Err       error

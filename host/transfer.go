@@ -19,6 +19,7 @@ type load struct {
 	claim    units.Bytes
 	inFlight int
 	weights  units.Bytes // arrived
+	ahead    units.Bytes // of weights, before anyone waited
 	alloc    units.Bytes
 	request  uint32
 	cause    Cause
@@ -119,7 +120,7 @@ func (e *Engine) finishIfOver(l *load) {
 	l.c.load = nil
 	if l.alloc > 0 {
 		e.record(Record{Kind: RecLoad, Request: l.request, Component: l.c.id, Weights: l.weights, Alloc: l.alloc,
-			Demand: l.demand, Cause: l.cause})
+			Ahead: l.ahead, Demand: l.demand, Cause: l.cause})
 	}
 	ev := e.componentEvent(abi.Loaded, l.c)
 	ev.Amount, ev.Request = uint64(l.alloc), l.request
@@ -281,6 +282,9 @@ func (e *Engine) completed(id OpID, st Status) error {
 			c.resident += alloc
 			l.alloc += alloc
 			l.weights += weights
+			if !l.demand {
+				l.ahead += weights
+			}
 			e.finishIfOver(l)
 			return nil
 		}

@@ -79,9 +79,7 @@ func (t *tally) see(r *host.Record) {
 	case host.RecLoad:
 		t.loads++
 		t.h2d += int64(r.Weights)
-		if !r.Demand {
-			t.ahead += int64(r.Weights)
-		}
+		t.ahead += int64(r.Ahead)
 		c := &t.perComponent[r.Component]
 		c.Loads++
 		c.H2DBytes += int64(r.Weights)
