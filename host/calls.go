@@ -37,6 +37,9 @@ func (k *call) request() uint32 {
 	return k.r.id
 }
 
+// cause is that of what the host does because of the call.
+func (k *call) cause() Cause { return Cause{By: ByHost, Event: k.seq, For: k.c.id} }
+
 // A Refusal says why a call cannot be granted, with the numbers. All sizes are
 // allocated bytes.
 type Refusal struct {
@@ -123,7 +126,7 @@ func (e *Engine) begin(in *Input) error {
 	r := &request{id: in.Request, session: in.Session, steps: in.Steps}
 	e.requests = append(e.requests, r)
 	e.attach()
-	e.record(Record{Kind: RecBegin, Request: r.id, Component: NoComponent})
+	e.record(Record{Kind: RecBegin, Request: r.id, Component: NoComponent, Cause: Cause{Event: e.seq, For: NoComponent}})
 	payload, cut := orderPayload(in.Order)
 	ev := plainEvent(abi.Begin)
 	ev.Request, ev.Session, ev.Steps, ev.NameHash = r.id, r.session, r.steps, in.Signature
@@ -151,7 +154,7 @@ func (e *Engine) end(id uint32) error {
 		}
 	}
 	e.requests = slices.DeleteFunc(e.requests, func(x *request) bool { return x == r })
-	e.record(Record{Kind: RecEnd, Request: id, Component: NoComponent})
+	e.record(Record{Kind: RecEnd, Request: id, Component: NoComponent, Cause: Cause{Event: e.seq, For: NoComponent}})
 	ev := plainEvent(abi.End)
 	ev.Request, ev.Session, ev.Step, ev.Steps = id, r.session, r.step, r.steps
 	e.say(ev, nil)
@@ -210,7 +213,7 @@ func (e *Engine) done(id CallID) error {
 		}
 		k.c.dirty = k.c.alloc
 	}
-	e.record(Record{Kind: RecDone, Request: k.request(), Component: k.c.id, Call: k.id})
+	e.record(Record{Kind: RecDone, Request: k.request(), Component: k.c.id, Call: k.id, Cause: k.cause()})
 	k.c.lastUse = e.say(e.callEvent(abi.Done, k), nil)
 	e.spare = append(e.spare, k)
 	return nil
@@ -258,7 +261,7 @@ func (e *Engine) admit() {
 			continue
 		}
 		if k.c.late > 0 {
-			e.refuse(k, &DeviceError{k.c.Name, "the device has not answered for it"})
+			e.refuse(k, &DeviceError{k.c.Name, "the device has lost a part of it, or has not answered for it"})
 			i--
 			continue
 		}
@@ -283,7 +286,7 @@ func (e *Engine) promise(k *call) {
 	c.leases++
 	e.promised += k.workspace
 	if c.missing() > 0 || c.load != nil {
-		e.startLoad(c, k.request(), Cause{By: ByHost, Event: k.seq, For: c.id})
+		e.startLoad(c, k.request(), k.cause())
 	}
 	if c.keep && k.r != nil && !slices.Contains(k.r.kept, c) {
 		k.r.kept = append(k.r.kept, c)
@@ -308,9 +311,8 @@ func (e *Engine) grant() {
 		k.granted = true
 		e.promised -= k.workspace
 		e.workspace += k.workspace
-		e.record(Record{Kind: RecCall, Request: k.request(), Component: k.c.id, Call: k.id, Stall: e.now - k.since})
-		e.out.Actions = append(e.out.Actions, Action{Kind: ActGrant, Component: k.c.id, Call: k.id, Request: k.request(),
-			Cause: Cause{By: ByHost, Event: k.seq, For: k.c.id}})
+		e.record(Record{Kind: RecCall, Request: k.request(), Component: k.c.id, Call: k.id, Stall: e.now - k.since, Cause: k.cause()})
+		e.out.Actions = append(e.out.Actions, Action{Kind: ActGrant, Component: k.c.id, Call: k.id, Request: k.request(), Cause: k.cause()})
 	}
 }
 
@@ -326,9 +328,8 @@ func (e *Engine) refuse(k *call, err error) {
 	} else {
 		e.waiting--
 	}
-	e.record(Record{Kind: RecRefuse, Request: k.request(), Component: k.c.id, Call: k.id, Err: err})
-	e.out.Actions = append(e.out.Actions, Action{Kind: ActRefuse, Component: k.c.id, Call: k.id, Request: k.request(), Err: err,
-		Cause: Cause{By: ByHost, Event: k.seq, For: k.c.id}})
+	e.record(Record{Kind: RecRefuse, Request: k.request(), Component: k.c.id, Call: k.id, Err: err, Cause: k.cause()})
+	e.out.Actions = append(e.out.Actions, Action{Kind: ActRefuse, Component: k.c.id, Call: k.id, Request: k.request(), Err: err, Cause: k.cause()})
 	// A refused call has a CALL event and no grant: DONE closes it for the policy.
 	e.say(e.callEvent(abi.Done, k), nil)
 }

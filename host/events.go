@@ -226,12 +226,13 @@ func (e *Engine) hashDecision(seq uint64, d abi.Decision, c *component) {
 // goes on as one that knows nothing.
 func (e *Engine) fault(seq uint64, err error) (fresh bool) {
 	e.counters.Faults++
-	e.record(Record{Kind: RecFault, Component: NoComponent, Err: err, Cause: Cause{By: ByPolicy, Event: seq, For: NoComponent}})
+	cause := Cause{By: ByPolicy, Event: seq, For: NoComponent}
+	e.record(Record{Kind: RecFault, Component: NoComponent, Err: err, Cause: cause})
 	l := &e.link
 	fresh, err = l.policy.Revive()
 	if err != nil {
 		l.attached, l.gone = false, true
-		e.record(Record{Kind: RecState, Component: NoComponent, Err: err, Text: "the policy cannot be restarted: the fallback decides from here on"})
+		e.record(Record{Kind: RecState, Component: NoComponent, Cause: cause, Err: err, Text: "the policy cannot be restarted: the fallback decides from here on"})
 		return false
 	}
 	l.strikes = slices.DeleteFunc(l.strikes, func(t time.Duration) bool { return t+strikeWindow < e.now })
@@ -241,7 +242,7 @@ func (e *Engine) fault(seq uint64, err error) (fresh bool) {
 	}
 	l.attached = false
 	l.until = e.now + l.pause
-	e.record(Record{Kind: RecState, Component: NoComponent,
+	e.record(Record{Kind: RecState, Component: NoComponent, Cause: cause,
 		Text: fmt.Sprintf("%d faults within %v: the fallback decides, the policy is tried again after %v", maxStrikes, strikeWindow, l.pause)})
 	l.pause = min(2*l.pause, longestPause)
 	l.strikes = l.strikes[:0]

@@ -48,8 +48,7 @@ func (e *Engine) watchThrash(k *call) {
 		}
 	}
 	e.counters.Thrash++
-	e.record(Record{Kind: RecThrash, Request: k.r.id, Component: k.c.id, Alloc: cure, Weights: t.moved,
-		Cause: Cause{By: ByHost, Event: k.seq, For: k.c.id}})
+	e.record(Record{Kind: RecThrash, Request: k.r.id, Component: k.c.id, Alloc: cure, Weights: t.moved, Cause: k.cause()})
 	ev := e.callEvent(abi.Pressure, k)
 	ev.Flags |= abi.FlagThrash
 	ev.Amount = uint64(max(0, cure-e.budget))
