@@ -19,3 +19,24 @@ func (e *Engine) Dump() string {
 	}
 	return b.String()
 }
+
+// Books shows where the budget is, one figure a word.
+func (e *Engine) Books() string {
+	return fmt.Sprintf("budget=%d weights=%d leaving=%d workspace=%d promised=%d queued=%d foreign=%d free=%d",
+		e.budget, e.weights, e.leaving, e.workspace, e.promised, e.queued, e.foreign, e.avail())
+}
+
+// Chunks draws a component's chunks, the lowest first: '.' absent, '<' loading, '#'
+// resident, '%' resident and dirty, '>' on its way out, '!' lost.
+func (e *Engine) Chunks(id ID) string {
+	marks := [...]byte{absent: '.', loading: '<', resident: '#', copyingBack: '>', releasing: '>', lost: '!'}
+	var b strings.Builder
+	for _, s := range e.components[id].chunks {
+		if s == resident|dirtyBit {
+			b.WriteByte('%')
+		} else {
+			b.WriteByte(marks[s&stateMask])
+		}
+	}
+	return b.String()
+}

@@ -379,7 +379,7 @@ func TestRulesHoldUnderRandomEventsAndFaults(t *testing.T) {
 
 		end := func() bool {
 			for i, r := range open {
-				if !slices.ContainsFunc(values(w.calls), func(c *bookedCall) bool { return c.request == r }) {
+				if !slices.ContainsFunc(openCalls(w.calls), func(c *bookedCall) bool { return c.request == r }) {
 					open = slices.Delete(open, i, i+1)
 					delete(w.keptBy, r)
 					w.step(host.Input{Kind: host.InEnd, Request: r})
@@ -476,7 +476,7 @@ func grow(m []map[int]bool, i int) []map[int]bool {
 	return m
 }
 
-func values(m map[host.CallID]*bookedCall) []*bookedCall {
+func openCalls(m map[host.CallID]*bookedCall) []*bookedCall {
 	var v []*bookedCall
 	for _, c := range m {
 		v = append(v, c)
