@@ -62,9 +62,10 @@ func (r *Refusal) Short() units.Bytes {
 
 func (r *Refusal) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "component %q needs %v", r.Component, r.Needs)
+	// All in powers of 1000, so that the numbers can be added up.
+	fmt.Fprintf(&b, "component %q needs %s", r.Component, r.Needs.Decimal())
 	if r.Workspace > 0 {
-		fmt.Fprintf(&b, " and %v of workspace", r.Workspace)
+		fmt.Fprintf(&b, " and %s of workspace", r.Workspace.Decimal())
 	}
 	var held []string
 	for _, h := range []struct {
@@ -76,13 +77,13 @@ func (r *Refusal) Error() string {
 		{r.Foreign, "used by others"}, {r.Stuck, "stuck on the device"},
 	} {
 		if h.n > 0 {
-			held = append(held, fmt.Sprintf("%v %s", h.n, h.why))
+			held = append(held, h.n.Decimal()+" "+h.why)
 		}
 	}
 	if len(held) > 0 {
 		fmt.Fprintf(&b, " beside %s", strings.Join(held, ", "))
 	}
-	fmt.Fprintf(&b, "; the budget is %v, %v short", r.Budget, r.Short())
+	fmt.Fprintf(&b, "; the budget is %s, %s short", r.Budget.Decimal(), r.Short().Decimal())
 	switch {
 	case r.Excluded+r.Kept > 0:
 		b.WriteString(": raise --budget or shorten --exclude and --keep")

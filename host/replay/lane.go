@@ -76,8 +76,8 @@ func (l *lane) checkExcluded(cfg *Config, h *trace.Header) error {
 		}
 	}
 	if sum > cfg.Budget {
-		return &Inadmissible{Err: fmt.Errorf("the components excluded from offloading take %v, the budget is %v, %v short: raise --budget or shorten --exclude",
-			sum, cfg.Budget, sum-cfg.Budget)}
+		return &Inadmissible{Err: fmt.Errorf("the components excluded from offloading take %s, the budget is %s, %s short: raise --budget or shorten --exclude",
+			sum.Decimal(), cfg.Budget.Decimal(), (sum - cfg.Budget).Decimal())}
 	}
 	return nil
 }
