@@ -11,6 +11,7 @@ package sim
 
 import (
 	"container/heap"
+	"math"
 	"time"
 
 	"github.com/offhost/offhost/host"
@@ -54,16 +55,27 @@ func (d *Device) Submit(a host.Action) {
 	at := d.now
 	switch a.Kind {
 	case host.ActCopyIn:
-		at = max(d.inEnd, d.now) + d.cfg.Latency + d.cfg.H2D.Time(a.Weights)
+		at = later(max(d.inEnd, d.now), d.cfg.Latency, d.cfg.H2D.Time(a.Weights))
 		d.inEnd = at
 	case host.ActCopyBack:
-		at = max(d.outEnd, d.now) + d.cfg.Latency + d.cfg.D2H.Time(a.Weights)
+		at = later(max(d.outEnd, d.now), d.cfg.Latency, d.cfg.D2H.Time(a.Weights))
 		d.outEnd = at
 	case host.ActRelease:
-		at += d.cfg.Release
+		at = later(at, d.cfg.Release)
 	}
 	d.turn++
 	heap.Push(&d.events, event{at: at, turn: d.turn, op: a.Op})
+}
+
+// later adds times; what is longer than a Duration holds is endless: a terabyte at a
+// byte a second takes 30,000 years, not a negative time.
+func later(t time.Duration, more ...time.Duration) time.Duration {
+	for _, m := range more {
+		if t += m; t < 0 {
+			return math.MaxInt64
+		}
+	}
+	return t
 }
 
 // Wait implements host.Device.
