@@ -85,7 +85,7 @@ type Config struct {
 
 // A Step is one step of loading a module.
 type Step struct {
-	Name  string // digest, module, exports, imports, meter, compile, start, window
+	Name  string // digest, module, exports, imports, meter, compile or start
 	Found string
 	Err   error // why the module is refused, nil if the step passed
 }

@@ -22,7 +22,7 @@ import (
 const (
 	maxCompiledControls = 2000    // of one function
 	maxCompiledProduct  = 1 << 18 // locals times control instructions of one function
-	maxCompiledTotal    = 1 << 22 // the same, summed over the module
+	maxCompiledTotal    = 1 << 21 // the same, summed over the module
 )
 
 // Load checks a module, compiles it and starts an instance that is ready for its

@@ -163,7 +163,7 @@ func (p *Policy) Revive() (fresh bool, err error) {
 // window.
 func (p *Policy) start(ctx context.Context) error {
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
-	mod, err := p.rt.InstantiateModule(ctx, p.compiled, config)
+	mod, err := p.rt.InstantiateModule(withMemory(ctx), p.compiled, config)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStart, err)
 	}

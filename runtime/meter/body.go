@@ -77,6 +77,7 @@ type body struct {
 	frames []frame
 	height int // operands
 	top    int // highest operand stack so far
+	pushed int // operands in all
 	vector bool
 	calls  bool
 	dead   bool // the code being read cannot be reached
@@ -173,6 +174,7 @@ func (w *body) pop(n int) {
 
 func (w *body) push(n int) {
 	w.height += n
+	w.pushed += n
 	w.top = max(w.top, w.height)
 }
 
@@ -228,9 +230,9 @@ func (w *body) rewrite(t FuncType, exit []byte) []byte {
 		return nil
 	}
 
-	slots := w.locals + v128 + w.top
-	if w.vector {
-		slots += w.top // each operand may take two
+	slots, values := w.locals+v128+w.top, w.pushed+w.locals*w.controls
+	if w.vector { // each operand may take two
+		slots, values = slots+w.top, 2*values
 	}
 	code := w.out
 	w.out = groups
@@ -245,7 +247,7 @@ func (w *body) rewrite(t FuncType, exit []byte) []byte {
 	w.instr(opI64LtS)
 	w.instrU(opBrIf, 1)
 
-	stack := int64(max(slots*slotBytes+frameBytes, minFrame))
+	stack := int64(max(slots*slotBytes+frameBytes, values*slotBytes/spillShare, minFrame))
 	deep := w.calls || slots*slotBytes > maxLeaf
 	if deep {
 		w.instrU(opGlobalGet, uint32(w.m.globals)+1)

@@ -2,7 +2,7 @@ package meter
 
 // control reads and writes the instructions that end, join or leave regions.
 func (w *body) control(op byte) {
-	if op != opEnd && op != opElse {
+	if op != opEnd && op != opElse && op < opCall {
 		w.controls++
 	}
 	switch op {

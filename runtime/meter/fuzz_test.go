@@ -4,9 +4,11 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 )
 
 // A module that the engine takes is metered or refused, and what comes out metered
@@ -41,6 +43,90 @@ func FuzzMeter(f *testing.F) {
 		if plain, err := rt.CompileModule(ctx, wasm); err == nil {
 			plain.Close(ctx)
 			t.Errorf("the module is valid, metered it is not: %v", meteredErr)
+		}
+	})
+}
+
+// around builds a module whose exported function "f", (i32) -> (i32) with an i64, an
+// f64 and a vector for locals, has the given code. It may call itself and a helper,
+// and has memory, a table, globals and types to use.
+func around(body []byte) []byte {
+	code := func(locals, instr []byte) []byte {
+		b := append(locals, instr...)
+		return append(appendU(nil, uint64(len(b))), b...)
+	}
+	codes := append([]byte{2}, code([]byte{3, 1, I64, 1, F64, 1, V128}, body)...)
+	codes = append(codes, code([]byte{0}, []byte{opLocalGet, 0, opI32Const, 1, opI32Add, opEnd})...)
+	return header(
+		section(secType, 3, 0x60, 1, I32, 1, I32, 0x60, 0, 2, I32, I64, 0x60, 1, I32, 2, I32, I32),
+		section(secFunction, 2, 0, 0),
+		section(secTable, 1, FuncRef, 0, 2),
+		section(secMemory, 1, 1, 1, 2),
+		section(secGlobal, 2, I32, 1, opI32Const, 5, opEnd, I64, 0, opI64Const, 6, opEnd),
+		section(secExport, 1, 1, 'f', byte(Func), 0),
+		section(secElement, 1, 0, opI32Const, 0, opEnd, 2, 0, 1),
+		section(secCode, codes...),
+		section(secData, 1, 0, opI32Const, 0, opEnd, 3, 1, 2, 3))
+}
+
+// A metered function does what the function does, as long as its fuel lasts, and
+// spends the same on both engines.
+func FuzzBody(f *testing.F) {
+	f.Add([]byte{opLocalGet, 0, opEnd})
+	f.Add([]byte{opLocalGet, 0, opIf, I32, opI32Const, 1, opElse, opI32Const, 2, opEnd, opEnd})
+	f.Add([]byte{opLoop, blockVoid, opLocalGet, 0, opI32Const, 1, opI32Sub, opLocalTee, 0, opBrIf, 0, opEnd, opLocalGet, 0, opEnd})
+	f.Add([]byte{opBlock, blockVoid, opBlock, blockVoid, opLocalGet, 0, opBrTable, 1, 0, 1, opEnd, opI32Const, 7, opReturn, opEnd, opI32Const, 8, opEnd})
+	f.Add([]byte{opLocalGet, 0, opCall, 1, opI32Const, 1, opCallIndirect, 0, 0, opEnd})
+	f.Add([]byte{opI32Const, 0, opI32Const, 1, opLocalGet, 0, prefixMisc, miscMemoryFill, 0, opI32Const, 3, 0x28, 0, 0, opEnd})
+	f.Add([]byte{opLocalGet, 0, opMemoryGrow, 0, opDrop, opGlobalGet, 0, opLocalTee, 0, opGlobalSet, 0, opMemorySize, 0, opEnd})
+	f.Add([]byte{opLocalGet, 0, prefixSIMD, 0x0f, opLocalTee, 3, opLocalGet, 3, prefixSIMD, 0xee, 0x01, prefixSIMD, 0x16, 3, opEnd})
+	f.Add([]byte{opLocalGet, 0, opBlock, 2, opI32Const, 3, opEnd, opI32Sub, opEnd})
+	f.Add([]byte{opLocalGet, 0, opBrIf, 0, opUnreachable, opLoop, blockVoid, opEnd, opEnd})
+	ctx := context.Background()
+	run := func(config wazero.RuntimeConfig, wasm []byte, arg uint64) (res uint64, trap string, fuel int64, valid bool) {
+		rt := wazero.NewRuntimeWithConfig(ctx, config)
+		defer rt.Close(ctx)
+		mod, err := rt.Instantiate(ctx, wasm)
+		if err != nil {
+			return 0, err.Error(), 0, false
+		}
+		stack := []uint64{arg}
+		if err := mod.ExportedFunction("f").CallWithStack(ctx, stack); err != nil {
+			trap, _, _ = strings.Cut(err.Error(), "\n")
+			stack[0] = 0
+		}
+		if g, ok := mod.ExportedGlobal(FuelGlobal).(api.Global); ok {
+			fuel = int64(g.Get())
+			if depth := int32(mod.ExportedGlobal(StackGlobal).Get()); depth < 0 {
+				fuel = -1
+			} else if trap == "" && depth != DefaultStackBytes {
+				return 0, "the stack is not given back", fuel, true
+			}
+		}
+		return stack[0], trap, fuel, true
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if len(body) > 4096 {
+			return
+		}
+		plain := around(body)
+		metered, err := Meter(plain, Options{StartFuel: 20000, MemoryPages: 2, TableEntries: 10})
+		if err != nil {
+			return
+		}
+		for arg := range uint64(3) {
+			res, trap, fuel, valid := run(wazero.NewRuntimeConfigInterpreter(), metered, arg)
+			res2, trap2, fuel2, valid2 := run(wazero.NewRuntimeConfig(), metered, arg)
+			if res != res2 || trap != trap2 || fuel != fuel2 || valid != valid2 {
+				t.Fatalf("f(%d): %d %q fuel %d on the interpreter, %d %q fuel %d compiled", arg, res, trap, fuel, res2, trap2, fuel2)
+			}
+			if fuel < 0 || !valid {
+				continue // the plain one may run for ever
+			}
+			res3, trap3, _, _ := run(wazero.NewRuntimeConfigInterpreter(), plain, arg)
+			if res != res3 || trap != trap3 {
+				t.Fatalf("f(%d): %d %q metered, %d %q plain", arg, res, trap, res3, trap3)
+			}
 		}
 	})
 }

@@ -37,6 +37,11 @@ const (
 	slotBytes  = 8
 	frameBytes = 64 // what an engine keeps beside the values
 	minFrame   = 524
+	// A compiler that gives every value of a function a place of its own, as wazero's
+	// does for values that outlive a call, makes frames that grow with the function's
+	// length. A frame takes no less than this part of the worst case, which keeps the
+	// native stack within this many times the limit.
+	spillShare = 16
 	// maxLeaf is the largest frame of a function without calls that is not counted
 	// on the stack: there is never more than one.
 	maxLeaf = 16 << 10

@@ -202,6 +202,39 @@ func TestStackIsGivenBack(t *testing.T) {
 	}
 }
 
+// A compiler's frames grow with the values of a function, so that a long function
+// takes more of the stack than its few operands say.
+func TestLongFunctionsTakeMoreStack(t *testing.T) {
+	depth := func(values int) uint64 {
+		var body []byte
+		for range values {
+			body = append(body, opI64Const, 0, opDrop)
+		}
+		m, err := Decode(function(append(body, opCall, 0, opEnd)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		self := uint32(0)
+		m.start = &self
+		const fuel = 1 << 30
+		out, _, err := m.Meter(Options{StartFuel: fuel, MemoryPages: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mod := instance(t, wazero.NewRuntimeConfig(), out)
+		if _, err := mod.ExportedFunction(StartFunction).Call(context.Background()); err == nil {
+			t.Fatal("a recursion without end came to one")
+		}
+		return (fuel - mod.ExportedGlobal(FuelGlobal).Get()) / uint64(8+2*values+1)
+	}
+	if got := depth(10); got != 1001 {
+		t.Errorf("a short function: %d calls, want 1001", got)
+	}
+	if got := depth(5000); got < 100 || got > 250 {
+		t.Errorf("a function of 5000 values: %d calls, want about 200", got)
+	}
+}
+
 func header(sections ...[]byte) []byte {
 	out := []byte("\x00asm\x01\x00\x00\x00")
 	for _, s := range sections {

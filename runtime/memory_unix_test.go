@@ -1,0 +1,30 @@
+//go:build unix
+
+package runtime
+
+import "testing"
+
+// Both kinds of memory keep their content and begin with zeros when they grow.
+func TestLinearMemory(t *testing.T) {
+	mapped := reserve(0, 3<<16)
+	if _, ok := mapped.(*mappedMemory); !ok {
+		t.Fatalf("got a %T", mapped)
+	}
+	if impossible, ok := reserve(0, 1<<62).(*heapMemory); !ok {
+		t.Errorf("a range that cannot be had: got a %T", impossible)
+	}
+	for _, m := range []interface {
+		Reallocate(uint64) []byte
+		Free()
+	}{mapped, &heapMemory{}} {
+		b := m.Reallocate(1 << 16)
+		b[7] = 7
+		if b = m.Reallocate(3 << 16); len(b) != 3<<16 || b[7] != 7 || b[3<<16-1] != 0 {
+			t.Errorf("%T: after growing %d bytes, %d and %d", m, len(b), b[7], b[len(b)-1])
+		}
+		m.Free()
+	}
+	if b := reserve(0, 1<<16).Reallocate(2 << 16); b != nil {
+		t.Errorf("more than was reserved: got %d bytes", len(b))
+	}
+}
