@@ -404,6 +404,21 @@ func (e *Engine) hopeless() (*call, *Refusal) {
 	return nil, nil
 }
 
+// Lack returns what a call that was not admitted lacks as things stand, if no other
+// call or request ends; nil when it lacks nothing.
+func (e *Engine) Lack(id CallID) *Refusal {
+	for _, k := range e.calls {
+		if k.id != id || k.admitted {
+			continue
+		}
+		never := e.bookings(k, func(*call) bool { return false }, func(*request) bool { return false })
+		if never.Short() > 0 {
+			return never
+		}
+	}
+	return nil
+}
+
 // bookings adds up what k needs and what nothing can move while k waits, if the
 // calls and requests that the functions name have ended.
 func (e *Engine) bookings(k *call, callOver func(*call) bool, requestOver func(*request) bool) *Refusal {

@@ -88,6 +88,10 @@ func (d *Driver) Call(in Input) error {
 		switch {
 		case ok:
 		case until == Forever:
+			// The only client waits: what other calls hold will not come back.
+			if lack := d.Engine.Lack(in.Call); lack != nil {
+				return lack
+			}
 			return fmt.Errorf("call %d of %q: %w", in.Call, d.Engine.Name(in.Component), ErrStuck)
 		default:
 			next = Input{Kind: InTick, Time: d.Device.Now()}

@@ -180,7 +180,7 @@ func (e *Engine) carryOut(v verdict, ev *abi.Event) {
 	}
 	if v.code != 0 {
 		e.counters.Rejected++
-		e.record(Record{Kind: RecReject, Component: c.id, Decision: v.Decision, Code: v.code, Request: ev.Request, Cause: cause})
+		e.record(Record{Kind: RecReject, Component: c.id, Decision: v.Decision, Code: v.code, Request: e.served(ev.Request), Cause: cause})
 		payload := make([]byte, abi.RejectedSize)
 		abi.PutRejected(payload, v.Decision, v.code)
 		e.say(e.componentEvent(abi.Rejected, c), payload)
@@ -190,9 +190,9 @@ func (e *Engine) carryOut(v verdict, ev *abi.Event) {
 	e.hashDecision(ev.Seq, v.Decision, c)
 	switch v.Op {
 	case abi.Evict:
-		e.evict(c, v.bytes, cause)
+		e.evict(c, v.bytes, e.served(ev.Request), cause)
 	case abi.Prefetch:
-		e.prefetch(c, e.chunksFor(c, v.bytes), ev.Request, cause)
+		e.prefetch(c, e.chunksFor(c, v.bytes), e.served(ev.Request), cause)
 	case abi.Retain:
 		c.retainUntil = e.callSeq + min(v.Arg, abi.MaxRetain)
 	}

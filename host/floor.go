@@ -6,9 +6,9 @@ import "github.com/offhost/offhost/host/units"
 // c: queued prefetches first, since they cost nothing, then least recently used
 // components, highest chunks first and no more than is missing, retained ones
 // last. It cannot fail and asks nobody.
-func (e *Engine) floor(bytes units.Bytes, c *component, cause Cause) {
+func (e *Engine) floor(bytes units.Bytes, c *component, request uint32, cause Cause) {
 	e.counters.FloorDecisions++
-	e.record(Record{Kind: RecFloor, Component: cause.For, Alloc: bytes, Cause: cause})
+	e.record(Record{Kind: RecFloor, Request: request, Component: cause.For, Alloc: bytes, Cause: cause})
 	for i := len(e.ahead) - 1; i >= 0 && bytes > 0; i = min(i, len(e.ahead)) - 1 {
 		if l := e.ahead[i]; l.c != c && l.claim > 0 {
 			bytes -= e.cancel(l.c, bytes)
@@ -19,7 +19,7 @@ func (e *Engine) floor(bytes units.Bytes, c *component, cause Cause) {
 		if v == nil {
 			return
 		}
-		bytes -= e.evict(v, min(bytes, v.resident), cause)
+		bytes -= e.evict(v, min(bytes, v.resident), request, cause)
 	}
 }
 

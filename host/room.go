@@ -25,7 +25,7 @@ func (e *Engine) makeRoom(k *call) {
 		}
 	}
 	if short := e.shortfall(k); short > 0 {
-		e.floor(short, k.c, Cause{By: ByFloor, Event: e.seq, For: k.c.id})
+		e.floor(short, k.c, k.request(), Cause{By: ByFloor, Event: e.seq, For: k.c.id})
 		e.flush()
 	}
 }
@@ -48,7 +48,7 @@ func (e *Engine) rebalance() {
 	}
 	for e.avail() < 0 {
 		if e.evictable(nil) > 0 {
-			e.floor(-e.avail(), nil, Cause{By: ByFloor, Event: e.seq, For: NoComponent})
+			e.floor(-e.avail(), nil, e.served(0), Cause{By: ByFloor, Event: e.seq, For: NoComponent})
 			e.flush()
 			continue
 		}

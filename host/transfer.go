@@ -128,9 +128,9 @@ func (e *Engine) finishIfOver(l *load) {
 }
 
 // evict takes at least bytes (0: everything) from c: queued chunks of a prefetch
-// first, then resident chunks, highest first. It returns the device memory that is
+// first, then resident chunks, highest first, on behalf of a request. It returns the device memory that is
 // free or will be.
-func (e *Engine) evict(c *component, bytes units.Bytes, cause Cause) units.Bytes {
+func (e *Engine) evict(c *component, bytes units.Bytes, request uint32, cause Cause) units.Bytes {
 	if bytes == 0 {
 		bytes = c.resident + c.queued()
 	}
@@ -138,7 +138,7 @@ func (e *Engine) evict(c *component, bytes units.Bytes, cause Cause) units.Bytes
 	if c.load != nil && !c.load.demand {
 		freed += e.cancel(c, bytes)
 	}
-	was, request := c.resident, e.requestOf(cause)
+	was := c.resident
 	for freed < bytes {
 		i := c.highestResident()
 		if i < 0 {
@@ -170,18 +170,13 @@ func (e *Engine) evict(c *component, bytes units.Bytes, cause Cause) units.Bytes
 	return freed
 }
 
-// requestOf returns the request of the call that a cause serves, 0 when there is
-// none.
-func (e *Engine) requestOf(cause Cause) uint32 {
-	for _, k := range e.calls {
-		if k.c.id == cause.For {
-			return k.request()
-		}
-	}
-	if len(e.requests) == 1 {
+// served returns the request on which something is booked that follows from an event
+// of this one; what belongs to none is the only open request's, if there is one.
+func (e *Engine) served(request uint32) uint32 {
+	if request == 0 && len(e.requests) == 1 {
 		return e.requests[0].id
 	}
-	return 0
+	return request
 }
 
 func (e *Engine) release(c *component, i int, request uint32, cause Cause) {
