@@ -142,8 +142,9 @@ type Engine struct {
 	link     attachment
 	seq      uint64
 	events   []queuedEvent
-	answers  int   // non-empty answers acted upon for this input
-	reserved *call // room is being made for it
+	told     abi.Event // being delivered; here, since a pointer to it leaves the engine
+	answers  int       // non-empty answers acted upon for this input
+	reserved *call     // room is being made for it
 	verdicts []verdict
 	decided  hash.Hash
 	counters Counters

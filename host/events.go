@@ -12,17 +12,6 @@ import (
 	"github.com/offhost/offhost/host/units"
 )
 
-// attachment is the engine's side of a policy: whether it is listening, and what
-// it has done wrong.
-type attachment struct {
-	policy   Policy
-	attached bool
-	strikes  []time.Duration // of the last faults
-	until    time.Duration   // quarantined before this time
-	pause    time.Duration   // of the next quarantine
-	gone     bool            // cannot be used any more
-}
-
 // queuedEvent is an event with its payload that waits to be told.
 type queuedEvent struct {
 	ev      abi.Event
@@ -96,10 +85,10 @@ func (e *Engine) sayComponent(c *component) {
 	e.say(e.componentEvent(abi.Component, c), []byte(c.Name))
 }
 
-// say numbers an event and queues it for the policy. It returns the number.
+// say numbers an event and queues it for whoever listens. It returns the number.
 func (e *Engine) say(ev abi.Event, payload []byte) uint64 {
 	e.seq++
-	if e.link.attached {
+	if e.active() != nil || e.trial != nil {
 		e.stamp(&ev, e.seq, payload)
 		e.events = append(e.events, queuedEvent{ev, payload})
 	}
@@ -121,9 +110,7 @@ func (e *Engine) stamp(ev *abi.Event, seq uint64, payload []byte) {
 func (e *Engine) flush() {
 	for i := 0; i < len(e.events); i++ {
 		q := e.events[i]
-		if e.link.attached {
-			e.deliver(&q.ev, q.payload)
-		}
+		e.deliver(&q.ev, q.payload)
 	}
 	e.events = e.events[:0]
 }
@@ -139,45 +126,46 @@ func (e *Engine) ask(ev abi.Event) bool {
 // deliver hands one event to the policy and carries out the answer. It reports
 // whether there was one.
 func (e *Engine) deliver(ev *abi.Event, payload []byte) bool {
-	e.counters.PolicyEvents++
-	answer, err := e.link.policy.Decide(ev, payload)
-	if err != nil {
-		e.void(ev, err)
+	a := e.active()
+	if a == nil {
+		e.try(ev, payload, nil)
 		return false
 	}
-	if len(answer) == 0 || ev.Kind == abi.Rejected || e.answers >= maxAnswers {
+	e.counters.PolicyEvents++
+	a.events++
+	answer, err := a.policy.Decide(ev, payload)
+	e.try(ev, payload, answer)
+	if err != nil {
+		e.void(a, ev, err)
+		return false
+	}
+	if len(answer) == 0 || ev.Kind == abi.Rejected || e.answers >= maxAnswers || e.harmed() {
 		return false
 	}
 	e.answers++
-	asked := NoComponent
-	if ev.Kind == abi.Need || ev.Kind == abi.Call {
-		asked = ID(ev.Component)
-	}
-	e.verdicts, err = validate(e, asked, answer, e.verdicts[:0])
+	e.verdicts, err = validate(e, asked(ev), answer, e.verdicts[:0])
 	if err != nil {
-		e.void(ev, err)
+		e.void(a, ev, err)
 		return false
 	}
 	for _, v := range e.verdicts {
-		e.carryOut(v, ev)
+		e.carryOut(a, v, ev)
 	}
 	return true
 }
 
-// void deals with an answer that cannot be acted upon.
-func (e *Engine) void(ev *abi.Event, err error) {
-	if e.fault(ev.Seq, err) {
-		e.connect(ev.Seq)
+// asked is the component that an event asks room for, if it does.
+func asked(ev *abi.Event) ID {
+	if ev.Kind == abi.Need || ev.Kind == abi.Call {
+		return ID(ev.Component)
 	}
+	return NoComponent
 }
 
 // carryOut does what one judged decision asks for.
-func (e *Engine) carryOut(v verdict, ev *abi.Event) {
+func (e *Engine) carryOut(a *attachment, v verdict, ev *abi.Event) {
 	c := e.components[v.Component]
-	cause := Cause{By: ByPolicy, Reason: v.Reason, Event: ev.Seq, For: NoComponent}
-	if ev.Kind == abi.Need || ev.Kind == abi.Call {
-		cause.For = ID(ev.Component)
-	}
+	cause := Cause{By: ByPolicy, Policy: a.number, Reason: v.Reason, Event: ev.Seq, For: asked(ev)}
 	if v.code != 0 {
 		e.counters.Rejected++
 		e.record(Record{Kind: RecReject, Component: c.id, Decision: v.Decision, Code: v.code, Request: e.served(ev.Request), Cause: cause})
@@ -192,6 +180,7 @@ func (e *Engine) carryOut(v verdict, ev *abi.Event) {
 	case abi.Evict:
 		e.evict(c, v.bytes, e.served(ev.Request), cause)
 	case abi.Prefetch:
+		e.aheadSince += v.bytes
 		e.prefetch(c, e.chunksFor(c, v.bytes), e.served(ev.Request), cause)
 	case abi.Retain:
 		c.retainUntil = e.callSeq + min(v.Arg, abi.MaxRetain)
@@ -219,76 +208,4 @@ func (e *Engine) hashDecision(seq uint64, d abi.Decision, c *component) {
 	binary.LittleEndian.PutUint64(b[10:], c.nameHash)
 	binary.LittleEndian.PutUint64(b[18:], d.Arg)
 	e.decided.Write(b[:]) // a hash.Hash never returns an error
-}
-
-// fault voids the answer to event seq: it is counted, the policy is revived, and
-// after too many faults it is left alone for a while. It reports whether the policy
-// goes on as one that knows nothing.
-func (e *Engine) fault(seq uint64, err error) (fresh bool) {
-	e.counters.Faults++
-	cause := Cause{By: ByPolicy, Event: seq, For: NoComponent}
-	e.record(Record{Kind: RecFault, Component: NoComponent, Err: err, Cause: cause})
-	l := &e.link
-	fresh, err = l.policy.Revive()
-	if err != nil {
-		l.attached, l.gone = false, true
-		e.record(Record{Kind: RecState, Component: NoComponent, Cause: cause, Err: err, Text: "the policy cannot be restarted: the fallback decides from here on"})
-		return false
-	}
-	l.strikes = slices.DeleteFunc(l.strikes, func(t time.Duration) bool { return t+strikeWindow < e.now })
-	l.strikes = append(l.strikes, e.now)
-	if len(l.strikes) < maxStrikes {
-		return fresh
-	}
-	l.attached = false
-	l.until = e.now + l.pause
-	e.record(Record{Kind: RecState, Component: NoComponent, Cause: cause,
-		Text: fmt.Sprintf("%d faults within %v: the fallback decides, the policy is tried again after %v", maxStrikes, strikeWindow, l.pause)})
-	l.pause = min(2*l.pause, longestPause)
-	l.strikes = l.strikes[:0]
-	return false
-}
-
-// attach makes the policy listen, unless it does already or may not.
-func (e *Engine) attach() {
-	l := &e.link
-	if l.policy == nil || l.attached || l.gone || e.now < l.until {
-		return
-	}
-	e.connect(e.seq)
-}
-
-// connect tells a policy that knows nothing the present state: configuration,
-// components, and what is resident, all under the number of the last event that was
-// told. Answers are not read.
-func (e *Engine) connect(seq uint64) {
-	e.link.attached = true
-	if !e.introduce(seq, plainEvent(abi.Config), e.cfg.PolicyConfig) {
-		return
-	}
-	for _, c := range e.components {
-		if !e.introduce(seq, e.componentEvent(abi.Component, c), []byte(c.Name)) {
-			return
-		}
-		if c.resident > 0 {
-			ev := e.componentEvent(abi.Loaded, c)
-			ev.Amount = uint64(c.resident)
-			if !e.introduce(seq, ev, nil) {
-				return
-			}
-		}
-	}
-}
-
-// introduce delivers one event of an attach. A fault during it leaves the policy
-// detached until the next request.
-func (e *Engine) introduce(seq uint64, ev abi.Event, payload []byte) bool {
-	e.counters.PolicyEvents++
-	e.stamp(&ev, seq, payload)
-	if _, err := e.link.policy.Decide(&ev, payload); err != nil {
-		e.link.attached = false
-		e.fault(seq, fmt.Errorf("attaching: %w", err))
-		return false
-	}
-	return true
 }
