@@ -16,9 +16,10 @@ const (
 	ActGrant                          // Call may start: all bytes of its component are resident
 	ActRefuse                         // Call cannot start: Err says why
 	ActTrim                           // ask clients to give cached device memory back
+	ActDiscard                        // Policy is not needed any more: its owner may close it
 )
 
-var actionNames = [...]string{"?", "copy in", "copy back", "release", "grant", "refuse", "trim"}
+var actionNames = [...]string{"?", "copy in", "copy back", "release", "grant", "refuse", "trim", "discard"}
 
 func (k ActionKind) String() string {
 	if int(k) < len(actionNames) {
@@ -40,6 +41,7 @@ const (
 // A Cause says who decided an action and why.
 type Cause struct {
 	By     Decider
+	Policy uint32 // number of the policy, when By is ByPolicy: 1 for the first, then one for each swap
 	Reason uint16 // the policy's code, when By is ByPolicy
 	Event  uint64 // number of the event that was answered, or that led here
 	For    ID     // the component that needed it, or NoComponent
@@ -56,6 +58,7 @@ type Action struct {
 	Demand    bool        // a call waits for it; false for prefetches
 	Call      CallID
 	Request   uint32
-	Err       error // ActRefuse: a *Refusal or *DeviceError
+	Err       error  // ActRefuse: a *Refusal or *DeviceError
+	Policy    Policy // ActDiscard
 	Cause     Cause
 }

@@ -13,6 +13,7 @@ import (
 type mute struct{}
 
 func (mute) Decide(*abi.Event, []byte) ([]abi.Decision, error) { return nil, nil }
+func (mute) Suspend()                                          {}
 func (mute) Revive() (bool, error)                             { return false, nil }
 
 // resident returns an engine in an open request with n components that are all

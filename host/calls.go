@@ -16,6 +16,9 @@ type request struct {
 	step, steps uint32
 	kept        []*component
 	maxWork     units.Bytes // largest workspace so far
+	moved       units.Bytes // device memory filled and copied back
+	floorMoved  units.Bytes // what the floor would have, with HarmBound
+	harmed      bool        // the floor finishes it
 }
 
 // call is an open call: it waits to be admitted, then for its weights, then runs.
@@ -191,6 +194,12 @@ func (e *Engine) call(in *Input) error {
 	}
 	e.calls = append(e.calls, k)
 	e.waiting++
+	if e.cfg.HarmBound {
+		moved := e.harm(k)
+		if r != nil {
+			r.floorMoved += moved
+		}
+	}
 	k.seq = e.say(e.callEvent(abi.Call, k), nil)
 	k.c.lastUse = k.seq
 	return nil

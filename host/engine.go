@@ -37,15 +37,6 @@ const (
 	inFlight = 2
 )
 
-// Faults within strikeWindow of event time quarantine a policy; it is tried again
-// at the first request after a pause that doubles each time.
-const (
-	maxStrikes   = 3
-	strikeWindow = 60 * time.Second
-	firstPause   = 60 * time.Second
-	longestPause = time.Hour
-)
-
 // Config is the engine's configuration. It is plain data; New checks it.
 type Config struct {
 	// Budget is the device memory that weights and workspace may take together.
@@ -67,6 +58,11 @@ type Config struct {
 	// PolicyConfig is sent to the policy as CONFIG's payload: sorted lines
 	// key=value, built by ConfigLines.
 	PolicyConfig []byte
+	// Blob is saved state that the policy is to restore when it is first attached.
+	Blob []byte
+	// HarmBound makes the floor finish a request that has moved more than twice what
+	// the floor would have, plus one budget.
+	HarmBound bool
 	// Timeout is how long a device action may take before the calls that wait for
 	// it are refused; 0 means for ever.
 	Timeout time.Duration
@@ -102,6 +98,8 @@ type Counters struct {
 	Faults         int64 // answers that were void
 	FloorDecisions int64 // times that the floor had to free memory
 	Thrash         int64 // components loaded again and again within one request
+	Swaps          int64 // policies that took over
+	SwapsRefused   int64 // policies that were to and did not
 	PeakResident   units.Bytes
 }
 
@@ -136,10 +134,15 @@ type Engine struct {
 	copiesIn      int
 	copiesBack    int
 	ops           opTable
+	aheadSince    units.Bytes // prefetches that were accepted since a client's last input
+	shadow        shadow
 	busy          bool // copies were queued since the last IDLE
 	pressed       bool // PRESSURE was told since the books were last even
 
-	link     attachment
+	chosen   attachment
+	previous *attachment // the one before, in reserve; nil when there is none
+	trial    *trial      // a policy that may take over
+	swaps    uint32
 	seq      uint64
 	events   []queuedEvent
 	told     abi.Event // being delivered; here, since a pointer to it leaves the engine
@@ -172,7 +175,7 @@ func New(cfg Config) (*Engine, error) {
 		budget:  cfg.Budget,
 		byName:  map[string]ID{},
 		decided: sha256.New(),
-		link:    attachment{policy: cfg.Policy, pause: firstPause},
+		chosen:  attachment{policy: cfg.Policy, number: 1, pause: firstPause, blob: cfg.Blob},
 	}, nil
 }
 
@@ -186,6 +189,10 @@ func (e *Engine) Step(in Input) (*Output, error) {
 	then := e.now
 	e.now = in.Time
 	e.answers = 0
+	e.concludeTrial()
+	if in.Kind <= InEnd {
+		e.aheadSince = 0
+	}
 	if err := e.apply(&in); err != nil {
 		e.now = then
 		return nil, fmt.Errorf("%v: %w", in.Kind, err)
@@ -224,6 +231,8 @@ func (e *Engine) apply(in *Input) error {
 		}
 		e.foreign = in.Bytes
 		return nil
+	case InSwap:
+		return e.swap(in)
 	case InCompleted:
 		return e.completed(in.Op, in.Status)
 	case InTick:
@@ -238,6 +247,7 @@ func (e *Engine) apply(in *Input) error {
 func (e *Engine) settle() {
 	for {
 		e.flush()
+		e.boundHarm()
 		e.rebalance()
 		e.admit()
 		e.untangle()
@@ -289,7 +299,7 @@ func (e *Engine) register(s Spec) error {
 	e.total += c.alloc
 	e.components = append(e.components, c)
 	e.byName[s.Name] = c.id
-	if e.link.attached {
+	if e.active() != nil || e.trial != nil {
 		e.sayComponent(c)
 	}
 	if c.pinned && c.alloc > 0 {

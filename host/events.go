@@ -109,8 +109,8 @@ func (e *Engine) stamp(ev *abi.Event, seq uint64, payload []byte) {
 // queue more.
 func (e *Engine) flush() {
 	for i := 0; i < len(e.events); i++ {
-		q := e.events[i]
-		e.deliver(&q.ev, q.payload)
+		q := &e.events[i]
+		e.deliver(q.ev, q.payload)
 	}
 	e.events = e.events[:0]
 }
@@ -120,12 +120,14 @@ func (e *Engine) flush() {
 func (e *Engine) ask(ev abi.Event) bool {
 	e.seq++
 	e.stamp(&ev, e.seq, nil)
-	return e.deliver(&ev, nil)
+	return e.deliver(ev, nil)
 }
 
 // deliver hands one event to the policy and carries out the answer. It reports
 // whether there was one.
-func (e *Engine) deliver(ev *abi.Event, payload []byte) bool {
+func (e *Engine) deliver(told abi.Event, payload []byte) bool {
+	e.told = told
+	ev := &e.told
 	a := e.active()
 	if a == nil {
 		e.try(ev, payload, nil)

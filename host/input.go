@@ -20,12 +20,13 @@ const (
 	InEnd                            // Request
 	InBudget                         // Bytes: the budget is now this large
 	InForeign                        // Bytes: others use this much of the budget
+	InSwap                           // Policy, Trial, Handover, Blob: another policy is to decide
 	InCompleted                      // Op, Status: the device finished an action
 	InTick                           // nothing but time: the engine's Deadline has come
 )
 
 var inputNames = [...]string{"?", "register", "enqueued", "begin", "call", "done", "end", "budget",
-	"foreign", "completed", "tick"}
+	"foreign", "swap", "completed", "tick"}
 
 func (k InputKind) String() string {
 	if int(k) < len(inputNames) {
@@ -78,4 +79,9 @@ type Input struct {
 	Bytes     units.Bytes
 	Op        OpID
 	Status    Status
+
+	Policy   Policy // InSwap: loaded, and the engine's from now on until ActDiscard
+	Trial    int    // InSwap: events that it follows without deciding before it takes over
+	Handover bool   // InSwap: it understands the old policy's saved state
+	Blob     []byte // InSwap: saved state to restore; before Handover
 }

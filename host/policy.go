@@ -13,4 +13,16 @@ type Policy interface {
 	// starts anew and has to be told the state again; an error means that the
 	// policy cannot be used any more.
 	Revive() (fresh bool, err error)
+	// Suspend gives back what a running instance holds. Revive brings a fresh one.
+	Suspend()
+}
+
+// A StateKeeper is a policy whose learned state can outlive it.
+type StateKeeper interface {
+	// Save returns the state, nil when there is none.
+	Save() ([]byte, error)
+	// Restore hands over what Save returned, perhaps of another module. It is called
+	// once, after the policy was told the present state. A policy that does not want
+	// it says so by accepted; an error is a fault.
+	Restore(blob []byte) (accepted bool, err error)
 }

@@ -53,6 +53,8 @@ func (p *wildPolicy) Decide(ev *abi.Event, _ []byte) ([]abi.Decision, error) {
 	return ds, nil
 }
 
+func (p *wildPolicy) Suspend() {}
+
 func (p *wildPolicy) Revive() (bool, error) {
 	r := rand.New(rand.NewPCG(p.seed, 77))
 	if p.dead {

@@ -24,7 +24,9 @@ const (
 	RecFault                          // an answer was void: Err
 	RecFloor                          // the floor decided: Alloc bytes were still to be freed
 	RecThrash                         // Component is loaded again and again in one request; Alloc would cure it
-	RecState                          // the policy was attached, quarantined or given up: Text
+	RecState                          // the policy was quarantined, restored or given up: Text
+	RecSwap                           // the policy was exchanged, or not: Err says why
+	RecForget                         // the policy's saved state must not be used again: Text
 )
 
 // A Record explains something that the engine did. Logs, reports, timelines and

@@ -12,7 +12,7 @@ func (e *Engine) makeRoom(k *call) {
 	e.reserved = k
 	defer func() { e.reserved = nil }()
 	e.flush()
-	for e.answers < maxAnswers && e.shortfall(k) > 0 && e.link.attached {
+	for e.answers < maxAnswers && e.shortfall(k) > 0 && e.active() != nil {
 		short := e.shortfall(k)
 		ev := e.callEvent(abi.Need, k)
 		ev.Amount = uint64(short)

@@ -349,6 +349,8 @@ func (s *script) Decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
 }
 
 // Revive is the scripted policy's.
+func (s *script) Suspend() {}
+
 func (s *script) Revive() (bool, error) {
 	if s.dead {
 		return false, errors.New("the script says that it is dead")

@@ -206,6 +206,7 @@ func (e *Engine) pump() {
 		e.claimChunks(l, l.chunks-1)
 		e.weights += alloc
 		e.counters.PeakResident = max(e.counters.PeakResident, e.weights)
+		e.moved(l.request, alloc)
 		e.act(Action{Kind: ActCopyIn, Component: c.id, Chunk: i, Alloc: alloc, Weights: e.geo.chunkWeights(c, i),
 			Demand: l.demand, Request: l.request, Cause: l.cause})
 	}
@@ -213,8 +214,16 @@ func (e *Engine) pump() {
 		b := e.backlog[0]
 		e.backlog = e.backlog[1:]
 		e.copiesBack++
+		e.moved(b.request, e.geo.chunkAlloc(b.c, b.chunk))
 		e.act(Action{Kind: ActCopyBack, Component: b.c.id, Chunk: b.chunk, Alloc: e.geo.chunkAlloc(b.c, b.chunk),
 			Weights: e.geo.chunkWeights(b.c, b.chunk), Request: b.request, Cause: b.cause})
+	}
+}
+
+// moved books device memory that is filled or copied back on a request.
+func (e *Engine) moved(request uint32, n units.Bytes) {
+	if r := e.openRequest(e.served(request)); r != nil {
+		r.moved += n
 	}
 }
 

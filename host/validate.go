@@ -16,6 +16,8 @@ type view interface {
 	standing(id ID) standing
 	// room is how many bytes a prefetch may take.
 	room() units.Bytes
+	// aheadRoom is how many bytes may be prefetched before a client acts again.
+	aheadRoom() units.Bytes
 	chunkSize() units.Bytes
 }
 
@@ -59,7 +61,7 @@ func validate(v view, asked ID, answer []abi.Decision, dst []verdict) ([]verdict
 			}
 		}
 	}
-	room := v.room()
+	room, ahead := v.room(), v.aheadRoom()
 	for _, d := range answer {
 		s := v.standing(ID(d.Component))
 		j := verdict{Decision: d}
@@ -97,10 +99,11 @@ func validate(v view, asked ID, answer []abi.Decision, dst []verdict) ([]verdict
 				j.code = abi.RejectAllResident
 			case j.bytes == 0:
 				j.code = abi.RejectTooSmall
-			case j.bytes > room:
+			case j.bytes > room, j.bytes > ahead:
 				j.code = abi.RejectNoRoom
 			default:
 				room -= j.bytes
+				ahead -= j.bytes
 			}
 		case abi.Retain:
 			if d.Arg == 0 {
@@ -135,5 +138,10 @@ func (e *Engine) room() units.Bytes {
 	}
 	return e.avail()
 }
+
+// aheadRoom keeps a policy that prefetches and evicts by turns from moving bytes for
+// ever while nothing happens: between two inputs of clients, one budget is enough to
+// have everything there.
+func (e *Engine) aheadRoom() units.Bytes { return e.budget - e.aheadSince }
 
 func (e *Engine) chunkSize() units.Bytes { return e.geo.chunk }

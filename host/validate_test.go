@@ -22,6 +22,7 @@ type fakeView struct {
 func (v fakeView) count() int              { return len(v.components) }
 func (v fakeView) standing(id ID) standing { return v.components[id] }
 func (v fakeView) room() units.Bytes       { return v.free }
+func (v fakeView) aheadRoom() units.Bytes  { return units.MaxBytes }
 func (v fakeView) chunkSize() units.Bytes  { return 8 }
 
 // Components of the view that the tests judge against.

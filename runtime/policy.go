@@ -159,6 +159,14 @@ func (p *Policy) Revive() (fresh bool, err error) {
 	return true, nil
 }
 
+// Suspend gives the instance back with its memory; Revive brings a fresh one.
+func (p *Policy) Suspend() {
+	p.log.flush()
+	if err := p.drop(); err != nil {
+		p.logger.Warn("suspending", "policy", p.info.Name, "problem", err)
+	}
+}
+
 // start makes an instance, runs what the module wants to run first and borrows the
 // window.
 func (p *Policy) start(ctx context.Context) error {

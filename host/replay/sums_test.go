@@ -96,6 +96,7 @@ func (p eager) Decide(ev *abi.Event, _ []byte) ([]abi.Decision, error) {
 	return ds, nil
 }
 
+func (eager) Suspend()              {}
 func (eager) Revive() (bool, error) { return false, nil }
 
 // sums is what the parts of a report add up to.
