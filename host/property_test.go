@@ -29,9 +29,13 @@ type wildPolicy struct {
 	components int
 	wildness   int // 0 to 100: how often it says anything
 	dead       bool
+	suspended  bool
 }
 
 func (p *wildPolicy) Decide(ev *abi.Event, _ []byte) ([]abi.Decision, error) {
+	if p.suspended {
+		panic("a suspended policy is told something")
+	}
 	r := rand.New(rand.NewPCG(p.seed, ev.Seq<<8|uint64(ev.Kind)))
 	if r.IntN(100) >= p.wildness {
 		return nil, nil
@@ -53,12 +57,30 @@ func (p *wildPolicy) Decide(ev *abi.Event, _ []byte) ([]abi.Decision, error) {
 	return ds, nil
 }
 
-func (p *wildPolicy) Suspend() {}
+func (p *wildPolicy) Suspend() { p.suspended = true }
+
+func (p *wildPolicy) Save() ([]byte, error) {
+	if p.seed%3 == 0 {
+		return nil, errors.New("cannot save")
+	}
+	return []byte{byte(p.seed)}, nil
+}
+
+func (p *wildPolicy) Restore(blob []byte) (bool, error) {
+	if blob[0]%5 == 0 {
+		return false, errors.New("cannot restore")
+	}
+	return blob[0]%2 == 0, nil
+}
 
 func (p *wildPolicy) Revive() (bool, error) {
 	r := rand.New(rand.NewPCG(p.seed, 77))
 	if p.dead {
 		return false, errors.New("dead")
+	}
+	if p.suspended {
+		p.suspended = false
+		return true, nil
 	}
 	return r.IntN(2) == 0, nil
 }
@@ -173,7 +195,7 @@ func (b *books) see(a host.Action) {
 		}
 		delete(b.calls, a.Call)
 		return
-	case host.ActTrim:
+	case host.ActTrim, host.ActDiscard:
 		return
 	}
 	in, out := 0, 0
@@ -242,7 +264,7 @@ func (w *world) step(in host.Input) {
 		w.t.Fatalf("step %v: %v", in.Kind, err)
 	}
 	for _, a := range out.Actions {
-		w.acts = append(w.acts, fmt.Sprint(a))
+		w.acts = append(w.acts, show(a))
 		w.see(a)
 	}
 }
@@ -297,6 +319,7 @@ func TestRulesHoldUnderRandomEventsAndFaults(t *testing.T) {
 		}
 		policy := wildPolicy{seed: rapid.Uint64().Draw(t, "policy"), components: n,
 			wildness: rapid.SampledFrom([]int{0, 10, 60, 100}).Draw(t, "wildness"), dead: rapid.IntRange(0, 9).Draw(t, "dead") == 0}
+		cfg.HarmBound = rapid.Bool().Draw(t, "harm bound")
 		first := policy
 		cfg.Policy = &first
 		e, err := host.New(cfg)
@@ -412,7 +435,11 @@ func TestRulesHoldUnderRandomEventsAndFaults(t *testing.T) {
 			case 5, 6:
 				finish()
 			case 7:
-				if faulty && rapid.IntRange(0, 4).Draw(t, "cut") == 0 {
+				if rapid.IntRange(0, 2).Draw(t, "swap") == 0 {
+					other := wildPolicy{seed: rapid.Uint64().Draw(t, "other policy"), components: n,
+						wildness: rapid.SampledFrom([]int{0, 60, 100}).Draw(t, "its wildness"), dead: rapid.IntRange(0, 9).Draw(t, "its death") == 0}
+					w.step(host.Input{Kind: host.InSwap, Policy: &other, Trial: rapid.IntRange(0, 12).Draw(t, "trial"), Handover: rapid.Bool().Draw(t, "handover")})
+				} else if faulty && rapid.IntRange(0, 4).Draw(t, "cut") == 0 {
 					w.budget = units.Bytes(rapid.IntRange(8, int(total)+40).Draw(t, "new budget"))
 					w.step(host.Input{Kind: host.InBudget, Bytes: w.budget})
 				} else if faulty {
@@ -462,13 +489,19 @@ func TestRulesHoldUnderRandomEventsAndFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, a := range out.Actions {
-				again = append(again, fmt.Sprint(a))
+				again = append(again, show(a))
 			}
 		}
 		if !reflect.DeepEqual(w.acts, again) || e.DecisionsSHA256() != e2.DecisionsSHA256() {
 			t.Fatal("the same inputs gave other actions")
 		}
 	})
+}
+
+// show prints an action, but for the state that a policy to discard is in.
+func show(a host.Action) string {
+	a.Policy = nil
+	return fmt.Sprint(a)
 }
 
 func grow(m []map[int]bool, i int) []map[int]bool {
