@@ -102,6 +102,9 @@ type DeviceError struct {
 	What      string
 }
 
+// Reason is the short name under which faults are counted.
+func (d *DeviceError) Reason() string { return "device" }
+
 func (d *DeviceError) Error() string {
 	return fmt.Sprintf("component %q: %s", d.Component, d.What)
 }

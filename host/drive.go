@@ -30,7 +30,13 @@ type Driver struct {
 	Device Device
 	// Observe, if set, is given the records of each step as they come.
 	Observe func(*Record)
+	// Before, if set, is asked before each input, with its number from 1, for an
+	// InSwap to be fed first; it is asked again until there is none.
+	Before func(n int64) (Input, bool)
+	// Discard, if set, is given the policies that the engine lets go.
+	Discard func(Policy) error
 
+	inputs  int64    // fed, swaps not counted
 	answers []Action // grants and refusals that were not waited for yet
 }
 
@@ -42,21 +48,46 @@ func (d *Driver) Step(in Input) error {
 }
 
 func (d *Driver) feed(in Input) error {
+	d.inputs++
+	for d.Before != nil {
+		swap, ok := d.Before(d.inputs)
+		if !ok {
+			break
+		}
+		swap.Time = in.Time
+		if err := d.step(swap); err != nil {
+			return err
+		}
+	}
+	return d.step(in)
+}
+
+func (d *Driver) step(in Input) error {
 	out, err := d.Engine.Step(in)
 	if err != nil {
 		return err
 	}
+	var discarded []Policy
 	for i := range out.Actions {
 		switch a := &out.Actions[i]; a.Kind {
 		case ActCopyIn, ActCopyBack, ActRelease:
 			d.Device.Submit(*a)
 		case ActGrant, ActRefuse:
 			d.answers = append(d.answers, *a)
+		case ActDiscard:
+			if d.Discard != nil {
+				discarded = append(discarded, a.Policy)
+			}
 		}
 	}
 	if d.Observe != nil {
 		for i := range out.Records {
 			d.Observe(&out.Records[i])
+		}
+	}
+	for _, p := range discarded {
+		if err := d.Discard(p); err != nil {
+			return err
 		}
 	}
 	return nil

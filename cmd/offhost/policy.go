@@ -117,4 +117,23 @@ func (a *app) loadModule(name string) (module, error) {
 	return module{name: filepath.Base(name), wasm: wasm}, nil
 }
 
+// loadSwaps returns the module of each swap; one that is named many times is read
+// once.
+func (a *app) loadSwaps(swaps []config.Swap) ([]module, error) {
+	read := map[string]module{}
+	var modules []module
+	for _, s := range swaps {
+		m, ok := read[s.Module]
+		if !ok {
+			var err error
+			if m, err = a.loadModule(s.Module); err != nil {
+				return nil, fmt.Errorf("swap: %w", err)
+			}
+			read[s.Module] = m
+		}
+		modules = append(modules, m)
+	}
+	return modules, nil
+}
+
 func isPath(name string) bool { return name != filepath.Base(name) }

@@ -21,6 +21,7 @@ type request struct {
 	config.Settings
 	open   trace.Opener
 	module module
+	swaps  []module // as in Settings.Swaps
 	log    *slog.Logger
 	// movement is told of each movement; nil when nobody wants to know. Its error
 	// ends the run.
@@ -50,24 +51,23 @@ func replayTrace(ctx context.Context, r request) (*report.Report, error) {
 	if err != nil {
 		return nil, &config.UsageError{Err: err}
 	}
-	policy, err := runtime.Load(ctx, r.module.wasm, runtime.Config{
-		Name:       r.module.name,
-		SHA256:     r.Policy.SHA256,
+	limits := runtime.Config{
 		MaxPayload: len(lines),
 		Limits:     runtime.Limits{Fuel: r.Policy.Fuel, StartFuel: r.Policy.StartFuel, MemoryPages: r.Policy.MemoryPages},
 		Logger:     r.log,
-	})
+	}
+	pinned := limits
+	pinned.SHA256 = r.Policy.SHA256 // of the first; the pin names one module
+	policy, first, err := load(ctx, r.module, pinned)
 	if err != nil {
 		return nil, err
 	}
 	defer policy.Close()
 
-	info := policy.Info()
 	c := replay.Config{
 		Source:          source,
-		Policy:          policy,
-		PolicyInfo:      report.Policy{Name: info.Name, SHA256: info.SHA256, ABI: info.ABI},
-		Reasons:         info.Reasons,
+		Policy:          first,
+		HarmBound:       r.HarmBound,
 		PolicyConfig:    r.Policy.Config,
 		Budget:          r.Budget,
 		Chunk:           r.Chunk,
@@ -79,6 +79,13 @@ func replayTrace(ctx context.Context, r request) (*report.Report, error) {
 		Pageable:        r.Link.Pageable,
 		Baselines:       r.Baselines,
 	}
+	for i, s := range r.Swaps {
+		m := r.swaps[i]
+		c.Swaps = append(c.Swaps, replay.Swap{At: s.At, Name: m.name, Trial: r.SwapTrial, Load: func() (replay.Module, error) {
+			_, loaded, err := load(ctx, m, limits)
+			return loaded, err
+		}})
+	}
 	if r.movement != nil {
 		c.Movement = func(m replay.Movement) error { return r.movement(render.Movement(m)) }
 	}
@@ -87,6 +94,21 @@ func replayTrace(ctx context.Context, r request) (*report.Report, error) {
 		return nil, fmt.Errorf("trace %s: %w", render.Name(header.Name), err)
 	}
 	return got, nil
+}
+
+// load makes a running policy of a module.
+func load(ctx context.Context, m module, cfg runtime.Config) (*runtime.Policy, replay.Module, error) {
+	cfg.Name = m.name
+	p, err := runtime.Load(ctx, m.wasm, cfg)
+	if err != nil {
+		return nil, replay.Module{}, err
+	}
+	info := p.Info()
+	return p, replay.Module{
+		Policy:  p,
+		Info:    report.Policy{Name: info.Name, SHA256: info.SHA256, ABI: info.ABI},
+		Reasons: info.Reasons,
+	}, nil
 }
 
 // takeHints completes the settings from the device that the trace hints at.

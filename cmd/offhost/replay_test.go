@@ -121,7 +121,7 @@ func TestWhatCannotBeIsRefusedWithTheNumbers(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"budget below a component", []string{"--budget", "5GiB"}, "the budget is 5 GiB"},
+		{"budget below a component", []string{"--budget", "5GiB"}, "the budget is 5.37 GB"},
 		{"excluded components above the budget", []string{"--budget", "14GiB", "--exclude", "*"}, "raise --budget"},
 		{"a constraint on nothing", []string{"--keep", "transfromer"}, "transfromer"},
 	} {

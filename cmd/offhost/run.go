@@ -98,9 +98,13 @@ func (a *app) run(ctx context.Context, s config.Settings) error {
 	if err != nil {
 		return err
 	}
+	swaps, err := a.loadSwaps(s.Swaps)
+	if err != nil {
+		return err
+	}
 	out := bufio.NewWriter(a.stdout)
 	defer out.Flush() // on the way out of an error: what was shown so far
-	req := request{Settings: s, open: open, module: module, log: a.log}
+	req := request{Settings: s, open: open, module: module, swaps: swaps, log: a.log}
 	switch {
 	case s.Verbose && s.Format == config.FormatText:
 		req.movement = func(m render.Movement) error { return m.Write(out) }

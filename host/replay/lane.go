@@ -14,6 +14,7 @@ import (
 type lane struct {
 	driver   host.Driver
 	tally    tally
+	policies *troupe
 	movement *mover // nil when nobody wants to know
 	open     []openRequest
 	orders   [][]host.ID // declared order, by pipeline
@@ -28,14 +29,14 @@ type openRequest struct {
 	entered []host.CallID
 }
 
-func newLane(cfg *Config, h *trace.Header, policy host.Policy) (*lane, error) {
+func newLane(cfg *Config, h *trace.Header, policies *troupe) (*lane, error) {
 	geo := host.Config{Budget: cfg.Budget, Chunk: cfg.Chunk, Granularity: cfg.Granularity}
 	conf, err := geo.WithDefaults()
 	if err != nil {
 		return nil, err
 	}
 	conf.H2D, conf.D2H, conf.Latency = cfg.H2D, cfg.D2H, cfg.Latency
-	conf.Constraints, conf.Policy = cfg.Constraints, policy
+	conf.Constraints, conf.Policy, conf.HarmBound = cfg.Constraints, policies.modules[0].Policy, cfg.HarmBound
 	conf.PolicyConfig, err = host.ConfigLines(cfg.PolicyConfig, conf.Chunk, cfg.H2D, cfg.D2H)
 	if err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func newLane(cfg *Config, h *trace.Header, policy host.Policy) (*lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{driver: host.Driver{Engine: e, Device: newDevice(cfg)}}
+	l := &lane{driver: host.Driver{Engine: e, Device: newDevice(cfg), Before: policies.due, Discard: policies.discard}, policies: policies}
 	l.tally.init(len(h.Components))
 	l.driver.Observe = l.observe
 	for _, c := range h.Components {
@@ -84,6 +85,7 @@ func (l *lane) checkExcluded(cfg *Config, h *trace.Header) error {
 
 func (l *lane) observe(r *host.Record) {
 	l.tally.see(r)
+	l.policies.see(r)
 	if l.movement != nil && l.moveErr == nil {
 		l.moveErr = l.movement.see(r)
 	}

@@ -20,9 +20,9 @@ type Movement struct {
 
 // mover turns records into movements.
 type mover struct {
-	cfg    *Config
-	engine *host.Engine
-	tell   func(Movement) error
+	policies *troupe
+	engine   *host.Engine
+	tell     func(Movement) error
 }
 
 func (m *mover) see(r *host.Record) error {
@@ -42,7 +42,7 @@ func (m *mover) see(r *host.Record) error {
 	case host.RecRefuse:
 		mv.What, mv.Why = "refused", r.Err.Error()
 	case host.RecReject:
-		mv.What, mv.Who = "rejected", m.cfg.PolicyInfo.Name
+		mv.What = "rejected"
 		mv.Why = fmt.Sprintf("%v %s: %v", r.Decision.Op, mv.Component, r.Code)
 	case host.RecFault:
 		mv.What, mv.Why = "fault", r.Err.Error()
@@ -61,7 +61,7 @@ func (m *mover) see(r *host.Record) error {
 func (m *mover) who(c host.Cause) string {
 	switch c.By {
 	case host.ByPolicy:
-		return m.cfg.PolicyInfo.Name
+		return m.policies.module(c.Policy).Info.Name
 	case host.ByFloor:
 		return "fallback"
 	}
@@ -73,7 +73,7 @@ func (m *mover) why(c host.Cause) string {
 	var s string
 	switch c.By {
 	case host.ByPolicy:
-		s = m.cfg.Reasons[c.Reason]
+		s = m.policies.module(c.Policy).Reasons[c.Reason]
 		if s == "" {
 			s = fmt.Sprintf("reason %d", c.Reason)
 		}

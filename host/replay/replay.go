@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"time"
 
@@ -47,13 +48,13 @@ var Baselines = []string{LRU, Optimum, Accelerate}
 type Config struct {
 	Source Source
 
-	// Policy decides; nil leaves everything to the floor. Its lifetime is the
-	// caller's.
-	Policy     host.Policy
-	PolicyInfo report.Policy
-	// Reasons are the texts of the policy's reason codes, as far as it declares
-	// them.
-	Reasons map[uint16]string
+	// Policy decides. Its lifetime is the caller's.
+	Policy Module
+	// Swaps exchange it on the way.
+	Swaps []Swap
+	// HarmBound makes the fallback finish a request that moves far more than it would
+	// have; see host.Config.
+	HarmBound bool
 	// PolicyConfig are the user's keys, sent to the policy.
 	PolicyConfig map[string]string
 
@@ -98,7 +99,7 @@ func (i *Inadmissible) ExitCode() int { return 2 }
 
 // Run replays the source to its end. The error is an *Inadmissible when the budget
 // does not do, a *trace.Error when the trace is at fault.
-func Run(ctx context.Context, cfg Config) (*report.Report, error) {
+func Run(ctx context.Context, cfg Config) (r *report.Report, err error) {
 	h := cfg.Source.Header()
 	cfg.Latency = cmp.Or(cfg.Latency, sim.DefaultLatency)
 	if cfg.H2D <= 0 || cfg.D2H <= 0 || cfg.Pageable <= 0 {
@@ -116,12 +117,13 @@ func Run(ctx context.Context, cfg Config) (*report.Report, error) {
 	if err := cfg.Constraints.Check(names); err != nil {
 		return nil, &Inadmissible{Err: err}
 	}
-	main, err := newLane(&cfg, h, cfg.Policy)
+	main, err := newLane(&cfg, h, newTroupe(cfg.Policy, cfg.Swaps))
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, main.policies.close()) }()
 	if cfg.Movement != nil {
-		main.movement = &mover{cfg: &cfg, engine: main.driver.Engine, tell: cfg.Movement}
+		main.movement = &mover{policies: main.policies, engine: main.driver.Engine, tell: cfg.Movement}
 	}
 	if err := main.checkExcluded(&cfg, h); err != nil {
 		return nil, err
@@ -156,10 +158,10 @@ func Run(ctx context.Context, cfg Config) (*report.Report, error) {
 		return nil, err
 	}
 
-	r := main.tally.report(h)
+	r = main.tally.report(h)
 	r.Schema = report.Schema
 	r.Trace = h.Name
-	r.Policy = cfg.PolicyInfo
+	r.Policy = cfg.Policy.Info
 	r.Device = "sim"
 	r.BudgetBytes = int64(cfg.Budget)
 	r.LinkBytesPerSecond, r.LinkD2HBytesPerSecond = int64(cfg.H2D), int64(cfg.D2H)
@@ -168,13 +170,15 @@ func Run(ctx context.Context, cfg Config) (*report.Report, error) {
 	r.PeakResidentBytes = int64(c.PeakResident)
 	r.PolicyEvents, r.Decisions, r.Rejected = c.PolicyEvents, c.Decisions, c.Rejected
 	r.Faults, r.FloorDecisions, r.Thrash = c.Faults, c.FloorDecisions, c.Thrash
+	r.Swaps, r.SwapsRefused = c.Swaps, c.SwapsRefused+main.policies.refused
+	r.Fuel = int64(min(main.policies.fuelSpent(), math.MaxInt64))
 	sum := main.driver.Engine.DecisionsSHA256()
 	r.DecisionsSHA256 = hex.EncodeToString(sum[:])
 	r.Baselines, err = side.results()
 	if err != nil {
 		return nil, err
 	}
-	r.Notes = append(r.Notes, side.notes...)
+	r.Notes = append(append(r.Notes, main.policies.allNotes()...), side.notes...)
 	return r, nil
 }
 
@@ -199,7 +203,7 @@ func newSide(cfg *Config, h *trace.Header) (*side, error) {
 		switch name {
 		case LRU:
 			// The floor is the rule of least recent use.
-			s.lru, err = newLane(cfg, h, nil)
+			s.lru, err = newLane(cfg, h, newTroupe(Module{}, nil))
 		case Optimum:
 			s.optimum = baseline.NewOptimum(h, conf)
 		case Accelerate:

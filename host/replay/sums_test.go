@@ -110,8 +110,8 @@ func TestThePartsOfAReportAddUp(t *testing.T) {
 	cases := map[string]func() replay.Config{
 		"nested":             func() replay.Config { return small(text(t, nested, 5)) },
 		"interleaved":        func() replay.Config { return small(text(t, interleaved, 5)) },
-		"nested, eager":      func() replay.Config { c := small(text(t, nested, 5)); c.Policy = eager{5}; return c },
-		"interleaved, eager": func() replay.Config { c := small(text(t, interleaved, 5)); c.Policy = eager{3}; return c },
+		"nested, eager":      func() replay.Config { c := small(text(t, nested, 5)); c.Policy.Policy = eager{5}; return c },
+		"interleaved, eager": func() replay.Config { c := small(text(t, interleaved, 5)); c.Policy.Policy = eager{3}; return c },
 		"excluded": func() replay.Config {
 			c := small(text(t, nested, 3))
 			c.Exclude, c.Keep = []string{"unet.1"}, []string{"unet.0"}

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -29,6 +30,7 @@ type tally struct {
 	perRequest               []report.Request // in the order in which they began
 	begun                    []begun          // of each
 	faults, states           []string
+	reasons                  map[string]int64
 	faulty                   int
 	thrashing                int
 	thrash                   host.Record // the one whose cure is largest
@@ -42,6 +44,7 @@ type begun struct {
 }
 
 func (t *tally) init(components int) {
+	t.reasons = map[string]int64{}
 	t.perComponent = make([]report.Component, components)
 }
 
@@ -93,6 +96,7 @@ func (t *tally) see(r *host.Record) {
 		t.share(r, 0, int64(r.Weights), 0)
 	case host.RecFault:
 		t.faulty++
+		t.reasons[reason(r.Err)]++
 		note(&t.faults, r.Err.Error())
 	case host.RecState:
 		note(&t.states, r.Text)
@@ -124,6 +128,18 @@ func note(list *[]string, s string) {
 	}
 }
 
+// reason is the short name under which a fault is counted.
+func reason(err error) string {
+	var r interface{ Reason() string }
+	switch {
+	case errors.As(err, &r):
+		return r.Reason()
+	case errors.Is(err, abi.ErrAnswer):
+		return "answer"
+	}
+	return "other"
+}
+
 // report returns what was added up.
 func (t *tally) report(h *trace.Header) *report.Report {
 	r := &report.Report{
@@ -132,7 +148,7 @@ func (t *tally) report(h *trace.Header) *report.Report {
 		Loads: t.loads, Evictions: t.evictions, PrefetchedBytes: t.ahead,
 		StallNS: int64(t.stall), ComputeNS: int64(t.compute), MakespanNS: int64(t.span),
 		PerRequest: t.perRequest, PerComponent: t.perComponent,
-		Notes: []string{},
+		FaultReasons: t.reasons, Notes: []string{},
 	}
 	if r.PerRequest == nil {
 		r.PerRequest = []report.Request{}

@@ -42,6 +42,13 @@ type Report struct {
 	Faults         int64 `json:"faults"`    // answers that were void
 	FloorDecisions int64 `json:"floor_decisions"`
 	Thrash         int64 `json:"thrash"` // components reloaded again and again within one request
+	Swaps          int64 `json:"swaps"`  // policies that took over
+	SwapsRefused   int64 `json:"swaps_refused"`
+	Fuel           int64 `json:"fuel"` // spent by policies; a simple instruction is 1
+
+	// FaultReasons counts the faults by reason: fuel, trap, stack, memory, answer,
+	// gave-up, harm, device.
+	FaultReasons map[string]int64 `json:"fault_reasons"`
 
 	DecisionsSHA256 string `json:"decisions_sha256"`
 

@@ -30,6 +30,10 @@ type Settings struct {
 	Trace  string // a shipped trace's name, a path, or - for standard input
 	Policy Policy
 
+	Swaps     []Swap
+	SwapTrial int // events that each of them follows without deciding first
+	HarmBound bool
+
 	Exclude []string // globs by path.Match: always on the device
 	Keep    []string // globs by path.Match: not evicted during a request
 
@@ -59,6 +63,12 @@ type Policy struct {
 	Fuel        uint64 // per event
 	StartFuel   uint64 // for start-up
 	MemoryPages uint32 // of its linear memory, in pages of 64 KiB
+}
+
+// Swap exchanges the policy on the way.
+type Swap struct {
+	At     int64  // number of the engine input before which it happens, from 1
+	Module string // as Policy.Module
 }
 
 // Link is the bandwidth between host and device. Zero fields are the trace's hints.

@@ -55,6 +55,9 @@ const (
 	keyPolicyFuel      = "policy.fuel"
 	keyPolicyStartFuel = "policy.start_fuel"
 	keyPolicyMemory    = "policy.memory"
+	keySwap            = "swap"
+	keySwapTrial       = "swap_trial"
+	keyHarmBound       = "harm_bound"
 	keyExclude         = "exclude"
 	keyKeep            = "keep"
 	keyGPU             = "gpu"
@@ -86,6 +89,12 @@ var keys = []key{
 		usage: "the same for its start-up, in `units`"},
 	{name: keyPolicyMemory, flag: "policy-memory", def: (runtime.DefaultMemoryPages * pageSize).String(), discovered: true,
 		usage: "largest linear memory of a policy, a `size` in whole pages of 64 KiB"},
+	{name: keySwap, flag: "swap", kind: list,
+		usage: "exchange the policy just before engine input AT (from 1), `AT:POLICY`; comma-separated; may be repeated"},
+	{name: keySwapTrial, flag: "swap-trial", def: "0", discovered: true,
+		usage: "let a policy that --swap names follow `N` events without deciding before it takes over"},
+	{name: keyHarmBound, flag: "harm-bound", kind: boolean, def: "false", discovered: true,
+		usage: "let the fallback finish a request that has moved more than twice its bytes plus one budget"},
 	{name: keyExclude, flag: "exclude", kind: list, discovered: true,
 		usage: "components that always stay on the device: `globs`, comma-separated; may be repeated"},
 	{name: keyKeep, flag: "keep", kind: list, discovered: true,

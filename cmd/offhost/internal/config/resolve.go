@@ -85,6 +85,9 @@ func (r *resolver) settings() (Settings, error) {
 			StartFuel:   r.fuel(keyPolicyStartFuel),
 			MemoryPages: r.pages(keyPolicyMemory),
 		},
+		Swaps:           r.swaps(keySwap),
+		SwapTrial:       int(r.number(keySwapTrial, math.MaxInt32)),
+		HarmBound:       r.boolean(keyHarmBound),
 		Exclude:         r.globs(keyExclude),
 		Keep:            r.globs(keyKeep),
 		Requests:        int64(r.number(keyRequests, maxRequests)),
@@ -244,6 +247,28 @@ func (r *resolver) digest(name string) string {
 		r.fail(name, fmt.Errorf("%q: want the 64 hexadecimal digits that \"offhost policy check\" prints", text))
 	}
 	return text
+}
+
+// maxSwaps bounds what has to be remembered.
+const maxSwaps = 100_000
+
+func (r *resolver) swaps(name string) []Swap {
+	items := r.list(name)
+	if len(items) > maxSwaps {
+		r.fail(name, fmt.Errorf("%d swaps, at most %d", len(items), maxSwaps))
+		return nil
+	}
+	var swaps []Swap
+	for _, item := range items {
+		at, module, _ := strings.Cut(item, ":")
+		n, err := strconv.ParseInt(at, 10, 64)
+		if err != nil || n < 1 || module == "" {
+			r.fail(name, fmt.Errorf("%q: want AT:POLICY, as in 500:lru or 500:./my.wasm; AT counts engine inputs from 1", item))
+			return nil
+		}
+		swaps = append(swaps, Swap{At: n, Module: module})
+	}
+	return swaps
 }
 
 func (r *resolver) globs(name string) []string {

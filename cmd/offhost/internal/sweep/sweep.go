@@ -67,9 +67,8 @@ func Replay(ctx context.Context, r Run) (*report.Report, error) {
 		return nil, err
 	}
 	defer p.Close()
-	cfg.Policy = p
 	info := p.Info()
-	cfg.PolicyInfo = report.Policy{Name: info.Name, SHA256: info.SHA256, ABI: info.ABI}
+	cfg.Policy = replay.Module{Policy: p, Info: report.Policy{Name: info.Name, SHA256: info.SHA256, ABI: info.ABI}}
 	return replay.Run(ctx, cfg)
 }
 

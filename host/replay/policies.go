@@ -1,0 +1,156 @@
+package replay
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/offhost/offhost/host"
+	"github.com/offhost/offhost/host/report"
+)
+
+// A Module is a policy with what a report says of it. The zero value leaves
+// everything to the floor.
+type Module struct {
+	Policy host.Policy
+	Info   report.Policy
+	// Reasons are the texts of the policy's reason codes, as far as it declares
+	// them.
+	Reasons map[uint16]string
+}
+
+// A Swap exchanges the policy during a replay.
+type Swap struct {
+	// At is the number of the engine input, from 1, just before which the exchange
+	// happens or the trial begins. Registrations are inputs, and completions are;
+	// swaps are not.
+	At int64
+	// Name is the policy's, for when it cannot be loaded.
+	Name string
+	// Trial is for how many events it follows without deciding first.
+	Trial int
+	// Load is called when the time has come. The replay closes the policy when it is
+	// done with it, if it is an io.Closer.
+	Load func() (Module, error)
+}
+
+// troupe is the policies of a replay, in the order of their numbers.
+type troupe struct {
+	modules []Module
+	swaps   []Swap // to come, by At
+	fuel    uint64 // of those that were closed
+	refused int64  // swaps whose policy could not be loaded
+	notes   []string
+	more    int // notes that were left out
+}
+
+func newTroupe(first Module, swaps []Swap) *troupe {
+	swaps = slices.Clone(swaps)
+	slices.SortStableFunc(swaps, func(a, b Swap) int { return int(max(-1, min(1, a.At-b.At))) })
+	return &troupe{modules: []Module{first}, swaps: swaps}
+}
+
+// module is the policy of a number.
+func (t *troupe) module(number uint32) Module {
+	if i := int(number) - 1; i >= 0 && i < len(t.modules) {
+		return t.modules[i]
+	}
+	return Module{}
+}
+
+// due returns the swap that is to be fed before input n, if one is.
+func (t *troupe) due(n int64) (host.Input, bool) {
+	for len(t.swaps) > 0 && t.swaps[0].At <= n {
+		s := t.swaps[0]
+		t.swaps = t.swaps[1:]
+		m, err := s.Load()
+		if err != nil {
+			t.refused++
+			t.note(fmt.Sprintf("swap before input %d: %s was refused, the running policy stays: %v", s.At, s.Name, err))
+			continue
+		}
+		old := t.modules[len(t.modules)-1]
+		t.modules = append(t.modules, m)
+		// State is understood by the same module.
+		return host.Input{Kind: host.InSwap, Policy: m.Policy, Trial: s.Trial, Handover: m.Info.SHA256 == old.Info.SHA256}, true
+	}
+	return host.Input{}, false
+}
+
+func (t *troupe) note(s string) {
+	if len(t.notes) < maxNotes {
+		t.notes = append(t.notes, s)
+	} else {
+		t.more++
+	}
+}
+
+// see notes what became of a swap.
+func (t *troupe) see(r *host.Record) {
+	if r.Kind != host.RecSwap {
+		return
+	}
+	m := t.module(r.Cause.Policy)
+	s := fmt.Sprintf("before event %d: %s (sha256 %.8s): %s", r.Cause.Event+1, m.Info.Name, m.Info.SHA256, r.Text)
+	if r.Err != nil {
+		s += ": " + r.Err.Error()
+	}
+	t.note(s)
+}
+
+// discard closes a policy that the engine lets go; the first one is the caller's.
+func (t *troupe) discard(p host.Policy) error {
+	if p == t.modules[0].Policy {
+		return nil
+	}
+	t.fuel += fuelUsed(p)
+	for i := range t.modules {
+		if t.modules[i].Policy == p { // keep its name, let its memory go
+			t.modules[i].Policy = nil
+		}
+	}
+	return closePolicy(p)
+}
+
+// close closes every policy that is left but the first.
+func (t *troupe) close() error {
+	var errs []error
+	for _, m := range t.modules[1:] {
+		if m.Policy != nil {
+			errs = append(errs, t.discard(m.Policy))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// fuelSpent is what all policies have spent so far.
+func (t *troupe) fuelSpent() uint64 {
+	sum := t.fuel
+	for _, m := range t.modules {
+		sum += fuelUsed(m.Policy)
+	}
+	return sum
+}
+
+// allNotes are the notes, and how many were left out.
+func (t *troupe) allNotes() []string {
+	if t.more > 0 {
+		return append(slices.Clone(t.notes), fmt.Sprintf("and %d more swaps", t.more))
+	}
+	return t.notes
+}
+
+func fuelUsed(p host.Policy) uint64 {
+	if f, ok := p.(interface{ FuelUsed() uint64 }); ok {
+		return f.FuelUsed()
+	}
+	return 0
+}
+
+func closePolicy(p host.Policy) error {
+	if c, ok := p.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
