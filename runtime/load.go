@@ -3,10 +3,10 @@ package runtime
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
@@ -31,13 +31,16 @@ func Load(ctx context.Context, wasm []byte, cfg Config) (*Policy, error) {
 	cfg = cfg.withDefaults()
 	l := &loader{cfg: cfg, wasm: wasm, p: &Policy{
 		logger:     cfg.Logger,
-		fuel:       min(cfg.Limits.Fuel, math.MaxInt64), // the counter is signed
+		fuel:       cfg.Limits.Fuel,
+		refill:     cfg.Limits.Refill,
 		startFuel:  cfg.Limits.StartFuel,
 		stackBytes: cfg.Limits.StackBytes,
 		out:        make([]abi.Decision, 0, abi.MaxDecisions),
 	}}
 	p := l.p
-	p.setDigest(sha256.Sum256(wasm))
+	digest := sha256.Sum256(wasm)
+	p.setDigest(digest)
+	p.seed = sha256.Sum256(binary.LittleEndian.AppendUint64(digest[:], cfg.Seed))
 	p.info.Name = cfg.Name
 	if cfg.Name == "" {
 		p.info.Name = short(p.info.SHA256)
@@ -153,7 +156,7 @@ func (l *loader) checkImports(context.Context) (string, error) {
 
 func (l *loader) meter(context.Context) (string, error) {
 	lim := l.cfg.Limits
-	metered, stats, err := l.m.Meter(meter.Options{StartFuel: lim.StartFuel, StackBytes: lim.StackBytes, MemoryPages: lim.MemoryPages})
+	metered, stats, err := l.m.Meter(meter.Options{StartFuel: lim.StartFuel, StackBytes: lim.StackBytes, MemoryPages: lim.MemoryPages, Entry: abi.ExportEvent})
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrModule, err)
 	}
@@ -161,8 +164,8 @@ func (l *loader) meter(context.Context) (string, error) {
 	if l.cfg.unmetered {
 		l.metered = l.wasm
 	}
-	return fmt.Sprintf("%d functions, %d control instructions, %d bytes with counters; %d fuel an event, %d to start, %d KiB of memory",
-		stats.Functions, stats.Controls, len(metered), lim.Fuel, lim.StartFuel, lim.MemoryPages*64), nil
+	return fmt.Sprintf("%d functions, %d control instructions, %d bytes with counters; %d fuel an event and %d at most, %d to start, %d KiB of memory",
+		stats.Functions, stats.Controls, len(metered), lim.Refill, lim.Fuel, lim.StartFuel, lim.MemoryPages*64), nil
 }
 
 func (l *loader) compile(ctx context.Context) (string, error) {

@@ -6,22 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
 
 	"github.com/offhost/offhost/abi"
-	"github.com/offhost/offhost/runtime/meter"
 )
 
 // A Policy is a loaded module. It has one instance and is for one goroutine at a
 // time: events have an order.
 type Policy struct {
 	info       Info
-	digest     [32]byte
+	seed       [32]byte // of the module's random bytes
 	logger     *slog.Logger
-	fuel       uint64 // an event's
+	fuel       uint64 // the most that one event may spend
+	refill     uint64 // what each event adds to what was left
 	startFuel  uint64
 	stackBytes uint32
 	windowSize uint32
@@ -32,20 +30,10 @@ type Policy struct {
 	log      guestLog
 
 	now  uint64 // the current event's time
+	seq  uint64 // its number
 	used uint64 // fuel
 	out  []abi.Decision
-	call [1]uint64 // argument and result
-}
-
-// An instance is what is lost with a trap.
-type instance struct {
-	mod    api.Module
-	mem    api.Memory
-	event  api.Function
-	fuel   api.MutableGlobal // nil without counters
-	stack  api.Global
-	window uint32 // address
-	random *rand.ChaCha8
+	call [2]uint64 // arguments and results
 }
 
 // Info says what was loaded.
@@ -77,9 +65,9 @@ func (p *Policy) Decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
 	if in == nil {
 		return nil, p.fault(ev, "", ErrLost)
 	}
-	view, ok := in.mem.Read(in.window, p.windowSize)
-	if !ok {
-		return nil, p.lose(ev, "", fmt.Errorf("%w: the window at %#x is outside", ErrMemory, in.window))
+	view, err := p.view(in)
+	if err != nil {
+		return nil, p.lose(ev, "", err)
 	}
 	room := view[abi.EventArea : p.windowSize-abi.DecisionArea]
 	if len(payload) > len(room) {
@@ -90,27 +78,26 @@ func (p *Policy) Decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
 	clear(view[abi.EventSize:abi.EventArea])
 	copy(room, payload)
 
-	p.now = ev.Time
+	p.now, p.seq = ev.Time, ev.Seq
 	p.log.lines = maxEventLines
-	if in.fuel != nil {
-		in.fuel.Set(p.fuel)
-	}
-	p.call[0] = abi.EventSize
+	given := min(in.saved+p.refill, p.fuel)
+	p.call = [2]uint64{abi.EventSize, given}
 	if err := in.event.CallWithStack(context.Background(), p.call[:]); err != nil {
-		fn, reason := p.explain(in, p.fuel, err)
-		p.used += p.fuel
+		fn, reason := p.explain(in, given, err)
+		p.used += given
 		return nil, p.lose(ev, fn, reason)
 	}
 	if in.fuel != nil {
-		p.used += p.fuel - in.fuel.Get()
+		in.saved = p.call[1]
+		p.used += given - in.saved
 	}
 	n := int32(uint32(p.call[0]))
 	if n < 0 {
 		return nil, p.fault(ev, "", fmt.Errorf("%w: it returned %d", ErrGaveUp, n))
 	}
 	// The view may be stale: the memory moves when it grows.
-	if view, ok = in.mem.Read(in.window, p.windowSize); !ok {
-		return nil, p.lose(ev, "", fmt.Errorf("%w: the window at %#x is outside", ErrMemory, in.window))
+	if view, err = p.view(in); err != nil {
+		return nil, p.lose(ev, "", err)
 	}
 	out, err := abi.AppendDecisions(p.out[:0], view[p.windowSize-abi.DecisionArea:], int(n))
 	p.out = out
@@ -127,96 +114,10 @@ func (p *Policy) fault(ev *abi.Event, fn string, err error) error {
 // lose gives up the instance: its memory may be half written.
 func (p *Policy) lose(ev *abi.Event, fn string, err error) error {
 	fault := p.fault(ev, fn, err)
-	p.log.flush()
-	if closeErr := p.drop(); closeErr != nil {
+	if closeErr := p.Suspend(); closeErr != nil {
 		fault = errors.Join(fault, closeErr)
 	}
 	return fault
-}
-
-func (p *Policy) drop() error {
-	in := p.in
-	if in == nil {
-		return nil
-	}
-	p.in = nil
-	if err := in.mod.Close(context.Background()); err != nil {
-		return fmt.Errorf("close instance: %w", err)
-	}
-	return nil
-}
-
-// Revive makes the policy usable again after an error of Decide. fresh says that
-// the instance was lost and a new one has taken its place, which knows nothing yet:
-// its configuration and all components have to be told again.
-func (p *Policy) Revive() (fresh bool, err error) {
-	if p.in != nil {
-		return false, nil
-	}
-	if err := p.start(context.Background()); err != nil {
-		return false, p.refuse("start", err)
-	}
-	return true, nil
-}
-
-// Suspend gives the instance back with its memory; Revive brings a fresh one.
-func (p *Policy) Suspend() {
-	p.log.flush()
-	if err := p.drop(); err != nil {
-		p.logger.Warn("suspending", "policy", p.info.Name, "problem", err)
-	}
-}
-
-// start makes an instance, runs what the module wants to run first and borrows the
-// window.
-func (p *Policy) start(ctx context.Context) error {
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
-	mod, err := p.rt.InstantiateModule(withMemory(ctx), p.compiled, config)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStart, err)
-	}
-	in := &instance{mod: mod, mem: mod.Memory(), event: mod.ExportedFunction(abi.ExportEvent), random: rand.NewChaCha8(p.digest)}
-	if g, ok := mod.ExportedGlobal(meter.FuelGlobal).(api.MutableGlobal); ok {
-		in.fuel, in.stack = g, mod.ExportedGlobal(meter.StackGlobal)
-	}
-	p.in = in // host functions need it
-	p.log.lines = maxEventLines
-	if err := p.borrow(ctx, in); err != nil {
-		return errors.Join(err, p.drop())
-	}
-	if in.fuel != nil {
-		p.used += p.startFuel - in.fuel.Get()
-	}
-	return nil
-}
-
-func (p *Policy) borrow(ctx context.Context, in *instance) error {
-	for _, name := range []string{meter.StartFunction, abi.ExportInit} {
-		f := in.mod.ExportedFunction(name)
-		if f == nil {
-			continue
-		}
-		if err := f.CallWithStack(ctx, nil); err != nil {
-			_, reason := p.explain(in, p.startFuel, err)
-			return fmt.Errorf("%w: %s: %w", ErrStart, name, reason)
-		}
-	}
-	p.call[0] = uint64(p.windowSize)
-	if err := in.mod.ExportedFunction(abi.ExportBuffer).CallWithStack(ctx, p.call[:]); err != nil {
-		_, reason := p.explain(in, p.startFuel, err)
-		return fmt.Errorf("%w: %s: %w", ErrWindow, abi.ExportBuffer, reason)
-	}
-	in.window = uint32(p.call[0])
-	switch {
-	case in.window == 0:
-		return fmt.Errorf("%w: the module refuses to lend %d bytes", ErrWindow, p.windowSize)
-	case in.window%abi.WindowAlign != 0:
-		return fmt.Errorf("%w: the address %#x is no multiple of %d", ErrWindow, in.window, abi.WindowAlign)
-	}
-	if _, ok := in.mem.Read(in.window, p.windowSize); !ok {
-		return fmt.Errorf("%w: %d bytes at %#x do not lie in a memory of %d", ErrWindow, p.windowSize, in.window, in.mem.Size())
-	}
-	return nil
 }
 
 func (p *Policy) refuse(step string, err error) error {
@@ -234,6 +135,5 @@ func (p *Policy) Close() error {
 }
 
 func (p *Policy) setDigest(digest [32]byte) {
-	p.digest = digest
 	p.info.SHA256 = hex.EncodeToString(digest[:])
 }

@@ -54,6 +54,7 @@ func replayTrace(ctx context.Context, r request) (*report.Report, error) {
 	limits := runtime.Config{
 		MaxPayload: len(lines),
 		Limits:     runtime.Limits{Fuel: r.Policy.Fuel, StartFuel: r.Policy.StartFuel, MemoryPages: r.Policy.MemoryPages},
+		Seed:       r.Seed,
 		Logger:     r.log,
 	}
 	pinned := limits
