@@ -446,7 +446,7 @@ func (w *body) misc(sub uint32) {
 		return
 	}
 	if sub <= miscTruncLast {
-		w.count(costSIMD) // a handful of machine instructions each
+		w.count(costTruncate)
 		w.out = append(w.out, prefixMisc, byte(sub))
 		return
 	}
@@ -540,7 +540,7 @@ func (w *body) simd(sub uint32) {
 	case simdUnary(sub):
 		pop = 1
 	}
-	w.count(costSIMD)
+	w.count(simdCost(sub))
 	w.pop(pop)
 	w.push(push)
 	w.out = append(appendU(append(w.out, prefixSIMD), uint64(sub)), imm...)

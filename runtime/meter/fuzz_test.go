@@ -30,7 +30,7 @@ func FuzzMeter(f *testing.F) {
 	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithMemoryLimitPages(64))
 	f.Cleanup(func() { rt.Close(ctx) })
 	f.Fuzz(func(t *testing.T, wasm []byte) {
-		out, err := Meter(wasm, Options{StartFuel: 1 << 16, MemoryPages: 64})
+		out, err := Meter(wasm, Options{StartFuel: 1 << 16, MemoryPages: 64, Entry: "offhost_v1_event"})
 		if err != nil {
 			return
 		}

@@ -12,7 +12,10 @@
 // or compile without end. Package runtime is its caller.
 package meter
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Names of the exports that the meter adds. A module that has one of them is
 // refused.
@@ -27,6 +30,10 @@ const (
 	// longer the start function of the metered module: the caller runs it, so that
 	// what stops it can be told apart.
 	StartFunction = "offhost:start"
+	// EntryFunction calls the function that Options.Entry names. It takes the fuel as
+	// one parameter more, after the function's own, and returns what is left as one
+	// result more: two accesses to a global from outside cost more than many an event.
+	EntryFunction = "offhost:entry"
 )
 
 // What frames cost. A frame is its parameters, locals and operands, 8 bytes each
@@ -65,6 +72,9 @@ type Options struct {
 	MemoryPages uint32
 	// TableEntries is the largest size of each table; 0 is DefaultTableEntries.
 	TableEntries uint32
+	// Entry names an exported function that is called often. It gets EntryFunction
+	// beside it; empty, or not there: none does.
+	Entry string
 }
 
 // Stats says what was found in the function bodies.
@@ -115,7 +125,7 @@ func (m *Module) Meter(opt Options) ([]byte, Stats, error) {
 			return nil, stats, fmt.Errorf("%w: table %d wants %d entries at the start, the limit is %d", ErrTooLarge, i, t.min, opt.TableEntries)
 		}
 	}
-	types, codes, stats, err := m.code(&opt)
+	c, stats, err := m.code(&opt)
 	if err != nil {
 		return nil, stats, err
 	}
@@ -126,11 +136,13 @@ func (m *Module) Meter(opt Options) ([]byte, Stats, error) {
 			out = appendSection(out, id, b)
 		}
 	}
-	if len(types) > 0 {
-		out = appendSection(out, secType, types)
+	if len(c.types) > 0 {
+		out = appendSection(out, secType, c.types)
 	}
 	copied(secImport)
-	copied(secFunction)
+	if len(c.funcs) > 0 {
+		out = appendSection(out, secFunction, c.funcs)
+	}
 	if len(m.tables) > 0 {
 		body := appendU(nil, uint64(len(m.tables)))
 		for _, t := range m.tables {
@@ -146,21 +158,27 @@ func (m *Module) Meter(opt Options) ([]byte, Stats, error) {
 	globals = appendS(append(globals, I64, 1, opI64Const), int64(opt.StartFuel))
 	globals = appendS(append(globals, opEnd, I32, 1, opI32Const), int64(opt.StackBytes))
 	out = appendSection(out, secGlobal, append(globals, opEnd))
-	added := uint64(2)
+	own := uint64(2)
 	if m.start != nil {
-		added++
+		own++
 	}
-	exports := append(appendU(nil, uint64(len(m.Exports))+added), m.exportRaw...)
+	if c.entry {
+		own++
+	}
+	exports := append(appendU(nil, uint64(len(m.Exports))+own), m.exportRaw...)
 	exports = appendU(append(appendText(exports, FuelGlobal), byte(Global)), uint64(m.globals))
 	exports = appendU(append(appendText(exports, StackGlobal), byte(Global)), uint64(m.globals)+1)
 	if m.start != nil {
 		exports = appendU(append(appendText(exports, StartFunction), byte(Func)), uint64(*m.start))
 	}
+	if c.entry {
+		exports = appendU(append(appendText(exports, EntryFunction), byte(Func)), uint64(len(m.funcs)))
+	}
 	out = appendSection(out, secExport, exports)
 	copied(secElement)
 	copied(secDataCount)
-	if codes != nil {
-		out = appendSection(out, secCode, codes)
+	if len(c.bodies) > 0 {
+		out = appendSection(out, secCode, c.bodies)
 	}
 	copied(secData)
 	if m.names != nil {
@@ -177,20 +195,30 @@ func appendLimits(b []byte, l limits, most uint32) []byte {
 	return appendU(appendU(append(b, 1), uint64(l.min)), uint64(most))
 }
 
-// code rewrites all bodies. It returns the type section, to which it appends the
-// types of $exit blocks with several results, and the code section.
-func (m *Module) code(opt *Options) (types, codes []byte, stats Stats, err error) {
-	types = append([]byte(nil), m.typeBytes...)
-	count := len(m.types)
-	exits := map[string][]byte{"": {blockVoid}} // block types by results
+// A rewritten is the sections that change with the function bodies; an empty one is
+// left out.
+type rewritten struct {
+	types, funcs, bodies []byte
+	entry                bool // the last function is EntryFunction
+}
 
-	codes = appendU(nil, uint64(len(m.codes)))
+// code rewrites all bodies and appends EntryFunction. The type section gains the
+// types of $exit blocks with several results.
+func (m *Module) code(opt *Options) (c rewritten, stats Stats, err error) {
+	types, count := slices.Clone(m.typeBytes), len(m.types)
+	addType := func(t FuncType) int {
+		types = append(appendU(append(types, 0x60), uint64(len(t.Params))), t.Params...)
+		types = append(appendU(types, uint64(len(t.Results))), t.Results...)
+		count++
+		return count - 1
+	}
+	exits := map[string][]byte{"": {blockVoid}} // block types by results
 	size := 0
-	for i, c := range m.codes {
+	for i, code := range m.codes {
 		fn := i + len(m.Imports)
-		size += c.end - c.off
+		size += code.end - code.off
 		if size > maxCode {
-			return nil, nil, stats, fmt.Errorf("%w: more than %d bytes of code", ErrTooLarge, maxCode)
+			return c, stats, fmt.Errorf("%w: more than %d bytes of code", ErrTooLarge, maxCode)
 		}
 		t := m.types[m.funcs[fn]]
 		exit, ok := exits[string(t.Results)]
@@ -198,31 +226,64 @@ func (m *Module) code(opt *Options) (types, codes []byte, stats Stats, err error
 			if len(t.Results) == 1 {
 				exit = []byte{t.Results[0]}
 			} else {
-				types = append(appendU(append(types, 0x60, 0), uint64(len(t.Results))), t.Results...)
-				exit = appendS(nil, int64(count))
-				count++
+				exit = appendS(nil, int64(addType(FuncType{Results: t.Results})))
 			}
 			exits[string(t.Results)] = exit
 		}
 		w := &body{
-			reader: &reader{b: m.raw[secCode], off: c.off, end: c.end, fn: fn},
+			reader: &reader{b: m.raw[secCode], off: code.off, end: code.end, fn: fn},
 			m:      m, opt: opt,
-			out: make([]byte, 0, 2*(c.end-c.off)),
+			out: make([]byte, 0, 2*(code.end-code.off)),
 		}
 		b := w.rewrite(t, exit)
 		if w.err != nil {
-			return nil, nil, stats, w.err
+			return c, stats, w.err
 		}
-		codes = append(appendU(codes, uint64(len(b))), b...)
+		c.bodies = append(appendU(c.bodies, uint64(len(b))), b...)
 		stats.add(w)
 	}
-	if len(m.codes) == 0 {
-		codes = nil
+
+	for _, index := range m.funcs[len(m.Imports):] {
+		c.funcs = appendU(c.funcs, uint64(index))
+	}
+	n := uint64(len(m.codes))
+	if e, ok := m.export(opt.Entry); ok && e.Kind == Func {
+		c.entry = true
+		n++
+		c.funcs = appendU(c.funcs, uint64(addType(FuncType{Params: append(slices.Clone(e.Type.Params), I64), Results: append(slices.Clone(e.Type.Results), I64)})))
+		b := m.entry(e)
+		c.bodies = append(appendU(c.bodies, uint64(len(b))), b...)
+	}
+	if n > 0 {
+		c.funcs = append(appendU(nil, n), c.funcs...)
+		c.bodies = append(appendU(nil, n), c.bodies...)
 	}
 	if count > 0 {
-		types = append(appendU(nil, uint64(count)), types...)
+		c.types = append(appendU(nil, uint64(count)), types...)
 	}
-	return types, codes, stats, nil
+	return c, stats, nil
+}
+
+func (m *Module) export(name string) (Export, bool) {
+	i := slices.IndexFunc(m.Exports, func(e Export) bool { return e.Name == name })
+	if i < 0 {
+		return Export{}, false
+	}
+	return m.Exports[i], true
+}
+
+// entry is the body of EntryFunction around e. Nothing in it is charged: it is not
+// the guest's.
+func (m *Module) entry(e Export) []byte {
+	params := len(e.Type.Params)
+	b := appendU([]byte{0, opLocalGet}, uint64(params))
+	b = appendU(append(b, opGlobalSet), uint64(m.globals))
+	for i := range params {
+		b = appendU(append(b, opLocalGet), uint64(i))
+	}
+	b = appendU(append(b, opCall), uint64(e.index))
+	b = appendU(append(b, opGlobalGet), uint64(m.globals))
+	return append(b, opEnd)
 }
 
 func (s *Stats) add(w *body) {

@@ -327,7 +327,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestExportOfTheMetersOwnName(t *testing.T) {
-	for _, name := range []string{FuelGlobal, StackGlobal, StartFunction} {
+	for _, name := range []string{FuelGlobal, StackGlobal, StartFunction, EntryFunction} {
 		wasm := header(section(secGlobal, 1, I64, 1, opI64Const, 0, opEnd),
 			section(secExport, append(appendText([]byte{1}, name), byte(Global), 0)...))
 		if _, err := Meter(wasm, Options{}); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), name) {
@@ -374,6 +374,38 @@ func TestStartFunction(t *testing.T) {
 	}
 	if _, err := Meter(wasm(0x60, 1, I32, 0), Options{}); !errors.Is(err, ErrMalformed) {
 		t.Errorf("a start function with a parameter: got %v, want %v", err, ErrMalformed)
+	}
+}
+
+// EntryFunction runs the function it stands for on the fuel that it is given, and
+// returns what is left of it.
+func TestEntryFunction(t *testing.T) {
+	plain := fixture(t, "control")
+	out, err := Meter(plain, Options{StartFuel: 1, MemoryPages: 16, Entry: "fac"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for engine, config := range engines {
+		f := instance(t, config(), out).ExportedFunction(EntryFunction)
+		const fac5 = 6 * (4*8 + 3 + 1 + 6)
+		for _, fuel := range []uint64{1000, fac5} { // not what the call before left
+			got, err := f.Call(context.Background(), 5, fuel)
+			if err != nil || len(got) != 2 || got[0] != 120 || got[1] != fuel-fac5 {
+				t.Errorf("%s: fac(5) on %d units: got %d, %v, want 120 and %d left", engine, fuel, got, err, fuel-fac5)
+			}
+		}
+		if got, err := f.Call(context.Background(), 5, fac5-1); err == nil {
+			t.Errorf("%s: fac(5) on %d units: got %d, want a trap", engine, fac5-1, got)
+		}
+	}
+	for _, entry := range []string{"", "absent", "memory"} {
+		out, err := Meter(plain, Options{StartFuel: testFuel, MemoryPages: 16, Entry: entry})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if instance(t, wazero.NewRuntimeConfigInterpreter(), out).ExportedFunction(EntryFunction) != nil {
+			t.Errorf("entry %q: there is one", entry)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package meter
 import (
 	"bytes"
 	"fmt"
+	"slices"
 )
 
 // Limits of a module, chosen well above what compilers write (Go's own guests,
@@ -100,6 +101,8 @@ type Export struct {
 	Name string
 	Kind Kind
 	Type FuncType
+
+	index int
 }
 
 // A Custom is a custom section. Data is not copied: it is part of the bytes that
@@ -240,7 +243,6 @@ func (m *Module) section(id byte, r *reader) {
 		for range n {
 			m.funcs = append(m.funcs, m.typeIndex(r))
 		}
-		m.raw[id] = content
 	case secTable:
 		n := r.count("tables", 3, maxTables)
 		for range n {
@@ -353,12 +355,15 @@ func (m *Module) importSection(r *reader) {
 	}
 }
 
+// added are the names of the meter's own exports.
+var added = []string{FuelGlobal, StackGlobal, StartFunction, EntryFunction}
+
 func (m *Module) exportSection(r *reader) {
 	n := r.count("exports", 3, maxExports)
 	start := r.off
 	for range n {
 		e := Export{Name: r.text("an export's name", maxNameBytes), Kind: Kind(r.byte())}
-		index := int(r.u32())
+		e.index = int(r.u32())
 		var have int
 		switch e.Kind {
 		case Func:
@@ -374,17 +379,17 @@ func (m *Module) exportSection(r *reader) {
 		default:
 			r.fail(ErrUnsupported, "export %q of a %v", e.Name, e.Kind)
 		}
-		if index >= have {
-			r.fail(ErrMalformed, "export %q of %v %d, there are %d", e.Name, e.Kind, index, have)
+		if e.index >= have {
+			r.fail(ErrMalformed, "export %q of %v %d, there are %d", e.Name, e.Kind, e.index, have)
 		}
-		if e.Name == FuelGlobal || e.Name == StackGlobal || e.Name == StartFunction {
+		if slices.Contains(added, e.Name) {
 			r.fail(ErrUnsupported, "export %q: the name is the meter's own", e.Name)
 		}
 		if r.err != nil {
 			return
 		}
 		if e.Kind == Func {
-			e.Type = m.types[m.funcs[index]]
+			e.Type = m.types[m.funcs[e.index]]
 		}
 		m.Exports = append(m.Exports, e)
 	}

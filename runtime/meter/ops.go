@@ -104,6 +104,8 @@ const (
 	costIndirect = 4   // call_indirect: bounds, null and type checks
 	costDivide   = 8   // integer and float division, square root
 	costSIMD     = 2   // some are emulated by several machine instructions
+	costTruncate = 4   // float to integer: several machine instructions, which wait for each other
+	costLanes    = 16  // SIMD division and square root: one after the other in the machine
 	costBulk     = 32  // bulk operations, beside what their size costs
 	costExit     = 128 // imported functions, growing, ref.func: a trip to Go and back
 )
@@ -115,8 +117,21 @@ func plainCost(op byte) int {
 		return costDivide
 	case op == 0x91, op == 0x95, op == 0x9f, op == 0xa3: // sqrt, div
 		return costDivide
+	case op >= 0xa8 && op <= 0xab, op >= 0xae && op <= 0xb1: // trunc
+		return costTruncate
 	}
 	return costPlain
+}
+
+// simdCost is the cost of a SIMD instruction that touches no memory.
+func simdCost(sub uint32) int {
+	switch sub {
+	case 0xe3, 0xe7, 0xef, 0xf3: // f32x4 and f64x2 sqrt and div
+		return costLanes
+	case 0xf8, 0xf9, 0xfc, 0xfd: // trunc_sat
+		return costTruncate
+	}
+	return costSIMD
 }
 
 // unary says whether the numeric instruction op, in 0x45 to 0xc4, takes one
