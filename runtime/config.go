@@ -24,9 +24,11 @@ type Limits struct {
 	// cache misses aside, which takes 2.7.
 	Fuel uint64
 	// Refill is what each event adds to what the events before it left, up to Fuel.
-	// It bounds what a policy may spend for long: the default, DefaultRefill, is 4 to
-	// 15 µs of compiled code an event, and ten times what the built-in policies need
-	// for their answers over 64 components. A fresh instance has saved nothing.
+	// It bounds what a policy may spend for long: the default, DefaultRefill, is 10 to
+	// 35 µs of compiled code an event, and 20 times what the built-in policies need
+	// for their answers over 64 components. With 100,000, sticky-loop ran dry once
+	// when it evicted for the first time among 4,096. A fresh instance has saved
+	// nothing.
 	Refill uint64
 	// StartFuel is what starting may spend in all: the start function, _initialize
 	// and the lending of the window. The default is DefaultStartFuel: Go's runtime
@@ -49,7 +51,7 @@ type Limits struct {
 // Defaults of Limits.
 const (
 	DefaultFuel        = 1_000_000
-	DefaultRefill      = 100_000
+	DefaultRefill      = 250_000
 	DefaultStartFuel   = 50_000_000
 	DefaultMemoryPages = 256
 	DefaultModuleBytes = 4 << 20

@@ -36,16 +36,18 @@ var (
 	ErrAnswer = abi.ErrAnswer
 	// ErrGaveUp: it returned a negative number. The instance is kept.
 	ErrGaveUp = errors.New("gave up")
-	// ErrLost: the instance was lost earlier and Revive was not called.
+	// ErrLost: the instance was lost or given back earlier and Revive was not called.
 	ErrLost = errors.New("instance is lost")
 )
 
-// A Fault is an event that a policy did not answer as it should.
+// A Fault is an event that a policy did not answer as it should, or a blob that it
+// did not save or take.
 type Fault struct {
 	Policy string   // its name
 	SHA256 string   // the module's digest, in hexadecimal
-	Seq    uint64   // the event's number
-	Kind   abi.Kind // what was told or asked
+	Seq    uint64   // the event's number; of Save and Restore, the last event's
+	Kind   abi.Kind // what was told or asked; 0 of Save and Restore
+	Export string   // abi.ExportSave or abi.ExportRestore; empty for an event
 	Func   string   // function in which it happened, as the module names it; empty if unknown
 	Err    error
 }
@@ -58,7 +60,25 @@ func (f *Fault) Error() string {
 	if f.Func != "" {
 		where = " in function " + strconv.QuoteToGraphic(f.Func)
 	}
-	return fmt.Sprintf("policy %s (sha256 %s), event %d %v%s: %v", strconv.QuoteToGraphic(f.Policy), short(f.SHA256), f.Seq, f.Kind, where, f.Err)
+	what := f.Kind.String()
+	if f.Export != "" {
+		what = f.Export
+	}
+	return fmt.Sprintf("policy %s (sha256 %s), event %d %s%s: %v", strconv.QuoteToGraphic(f.Policy), short(f.SHA256), f.Seq, what, where, f.Err)
+}
+
+// Reason names the fault for counters: one of fuel, trap, stack, memory, answer,
+// gave-up and lost. The names do not change.
+func (f *Fault) Reason() string {
+	for _, r := range []struct {
+		err  error
+		name string
+	}{{ErrFuel, "fuel"}, {ErrStack, "stack"}, {ErrMemory, "memory"}, {ErrAnswer, "answer"}, {ErrGaveUp, "gave-up"}, {ErrLost, "lost"}} {
+		if errors.Is(f.Err, r.err) {
+			return r.name
+		}
+	}
+	return "trap"
 }
 
 // A LoadError is a module that was refused.
@@ -74,6 +94,15 @@ func (e *LoadError) Unwrap() error { return e.Err }
 
 func (e *LoadError) Error() string {
 	return fmt.Sprintf("policy %s (sha256 %s) refused at step %s: %v", strconv.QuoteToGraphic(e.Policy), short(e.SHA256), e.Step, e.Err)
+}
+
+// Reason names the refusal for counters: abi when the module exports or imports
+// something else than the ABI wants, load for every other reason.
+func (e *LoadError) Reason() string {
+	if errors.Is(e.Err, ErrABI) || errors.Is(e.Err, ErrImport) {
+		return "abi"
+	}
+	return "load"
 }
 
 func short(digest string) string { return digest[:min(12, len(digest))] }

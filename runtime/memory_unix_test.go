@@ -2,7 +2,40 @@
 
 package runtime
 
-import "testing"
+import (
+	"fmt"
+	"os"
+	"testing"
+)
+
+// Instances give their memory back when they are suspended: the address space that
+// the process uses does not grow with their number.
+func TestSuspendUnmaps(t *testing.T) {
+	const rounds = 100
+	pages := func() (n int) {
+		t.Helper()
+		b, err := os.ReadFile("/proc/self/statm")
+		if err != nil {
+			t.Skip(err)
+		}
+		if _, err := fmt.Sscan(string(b), &n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	p := load(t, "probe", Config{})
+	before := pages()
+	for range rounds {
+		p.Suspend()
+		if _, err := p.Revive(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	grown, each := (pages()-before)*os.Getpagesize(), DefaultMemoryPages<<16
+	if grown > rounds*each/2 {
+		t.Errorf("%d rounds took %d MiB of address space, an instance has %d", rounds, grown>>20, each>>20)
+	}
+}
 
 // Both kinds of memory keep their content and begin with zeros when they grow.
 func TestLinearMemory(t *testing.T) {

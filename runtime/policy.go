@@ -114,7 +114,7 @@ func (p *Policy) fault(ev *abi.Event, fn string, err error) error {
 // lose gives up the instance: its memory may be half written.
 func (p *Policy) lose(ev *abi.Event, fn string, err error) error {
 	fault := p.fault(ev, fn, err)
-	if closeErr := p.Suspend(); closeErr != nil {
+	if closeErr := p.drop(); closeErr != nil {
 		fault = errors.Join(fault, closeErr)
 	}
 	return fault

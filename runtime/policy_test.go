@@ -81,21 +81,22 @@ func TestFaults(t *testing.T) {
 		name      string
 		component uint32
 		is        error
+		reason    string
 		says      string
 		lost      bool
 	}{
-		{"endless loop", probeEndless, ErrFuel, "all 1000000 units are spent", true},
-		{"recursion", probeRecurse, ErrStack, "more than 524288 bytes", true},
-		{"mutual recursion", probeMutual, ErrStack, "more than 524288 bytes", true},
-		{"exponential recursion", probeExponential, ErrFuel, "are spent", true},
-		{"memory bomb", probeMemoryBomb, ErrFuel, "are spent", true},
-		{"filling memory without end", probeFills, ErrFuel, "are spent", true},
-		{"trap", probeTrap, ErrTrap, "trap: unreachable", true},
-		{"division by zero", probeDivides, ErrTrap, "trap: integer divide by zero", true},
-		{"out of bounds", probeOutOfBounds, ErrMemory, "access out of bounds", true},
-		{"gives up", probeGivesUp, ErrGaveUp, "it returned -7", false},
-		{"one decision too many", probeTooMany, ErrAnswer, "129 decisions, an answer holds 0 to 128", false},
-		{"far too many decisions", probeFarTooMany, abi.ErrAnswer, "2147483647 decisions", false},
+		{"endless loop", probeEndless, ErrFuel, "fuel", "units are spent", true},
+		{"recursion", probeRecurse, ErrStack, "stack", "more than 524288 bytes", true},
+		{"mutual recursion", probeMutual, ErrStack, "stack", "more than 524288 bytes", true},
+		{"exponential recursion", probeExponential, ErrFuel, "fuel", "are spent", true},
+		{"memory bomb", probeMemoryBomb, ErrFuel, "fuel", "are spent", true},
+		{"filling memory without end", probeFills, ErrFuel, "fuel", "are spent", true},
+		{"trap", probeTrap, ErrTrap, "trap", "trap: unreachable", true},
+		{"division by zero", probeDivides, ErrTrap, "trap", "trap: integer divide by zero", true},
+		{"out of bounds", probeOutOfBounds, ErrMemory, "memory", "access out of bounds", true},
+		{"gives up", probeGivesUp, ErrGaveUp, "gave-up", "it returned -7", false},
+		{"one decision too many", probeTooMany, ErrAnswer, "answer", "129 decisions, an answer holds 0 to 128", false},
+		{"far too many decisions", probeFarTooMany, abi.ErrAnswer, "answer", "2147483647 decisions", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -109,6 +110,7 @@ func TestFaults(t *testing.T) {
 					}
 				}
 				count(1)
+				given := p.in.saved + DefaultRefill
 				before := p.FuelUsed()
 				start := time.Now()
 				got, err := p.Decide(&abi.Event{Kind: abi.Need, Component: tt.component, Seq: 41}, nil)
@@ -122,8 +124,12 @@ func TestFaults(t *testing.T) {
 				if !errors.As(err, &fault) || fault.Seq != 41 || fault.Kind != abi.Need || fault.SHA256 != p.Info().SHA256 {
 					t.Errorf("%#v does not say what was asked of whom", err)
 				}
-				if spent := p.FuelUsed() - before; spent > DefaultFuel || tt.lost && spent != DefaultFuel {
-					t.Errorf("%d fuel was spent, an event has %d", spent, DefaultFuel)
+				var reason interface{ Reason() string }
+				if !errors.As(err, &reason) || reason.Reason() != tt.reason {
+					t.Errorf("%v is counted as something else than %q", err, tt.reason)
+				}
+				if spent := p.FuelUsed() - before; spent > given || tt.lost && spent != given {
+					t.Errorf("%d fuel was spent, the event had %d", spent, given)
 				}
 				if tt.lost {
 					if _, err := p.Decide(&abi.Event{Kind: abi.Call}, nil); !errors.Is(err, ErrLost) {
@@ -198,6 +204,84 @@ func TestReservedBytesAreZero(t *testing.T) {
 	}
 }
 
+// Each event adds its refill to what was left, up to the limit; a fresh instance
+// begins with nothing.
+func TestFuelIsSaved(t *testing.T) {
+	const fuel, refill = 1000, 400
+	onBothEngines(t, func(t *testing.T, cfg Config) {
+		cfg.Limits = Limits{Fuel: fuel, Refill: refill}
+		p := load(t, "probe", cfg)
+		given := func() uint64 { // what an event that spends all of it had
+			t.Helper()
+			before := p.FuelUsed()
+			if _, err := p.Decide(&abi.Event{Component: probeEndless}, nil); !errors.Is(err, ErrFuel) {
+				t.Fatalf("got %v, want %v", err, ErrFuel)
+			}
+			if _, err := p.Revive(); err != nil {
+				t.Fatal(err)
+			}
+			return p.FuelUsed() - before - started(t, cfg)
+		}
+		if got := given(); got != refill {
+			t.Errorf("the first event had %d, want %d", got, refill)
+		}
+		for _, idle := range []uint64{1, 10} {
+			var spent uint64
+			for range idle {
+				before := p.FuelUsed()
+				if _, err := p.Decide(&abi.Event{Component: probeCount}, nil); err != nil {
+					t.Fatal(err)
+				}
+				spent = p.FuelUsed() - before
+			}
+			want := min(refill-spent+refill, fuel)
+			if idle == 10 {
+				want = fuel
+			}
+			if got := given(); got != want {
+				t.Errorf("after %d events that take %d: got %d, want %d", idle, spent, got, want)
+			}
+		}
+	})
+}
+
+// started is the fuel that starting probe takes.
+func started(t *testing.T, cfg Config) uint64 {
+	t.Helper()
+	return load(t, "probe", cfg).FuelUsed()
+}
+
+// A suspended policy answers nothing and begins anew.
+func TestSuspend(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, cfg Config) {
+		p := load(t, "probe", cfg)
+		count := func() uint64 {
+			t.Helper()
+			got, err := p.Decide(&abi.Event{Component: probeCount}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got[0].Arg
+		}
+		count()
+		count()
+		used := p.FuelUsed()
+		p.Suspend()
+		p.Suspend()
+		_, err := p.Decide(&abi.Event{Component: probeCount}, nil)
+		var fault *Fault
+		if !errors.As(err, &fault) || !errors.Is(err, ErrLost) || fault.Reason() != "lost" {
+			t.Errorf("while suspended: got %v, want %v", err, ErrLost)
+		}
+		if fresh, err := p.Revive(); !fresh || err != nil {
+			t.Errorf("Revive: %t, %v, want a fresh instance", fresh, err)
+		}
+		if n := count(); n != 1 || p.FuelUsed() <= used {
+			t.Errorf("it has seen %d events and spent %d in all, want 1 and more than %d", n, p.FuelUsed(), used)
+		}
+	})
+}
+
 // The same events spend the same fuel on either engine.
 func TestFuelIsTheSameOnBothEngines(t *testing.T) {
 	var used []uint64
@@ -222,7 +306,7 @@ func TestFuelIsTheSameOnBothEngines(t *testing.T) {
 
 // The limits of an event are those of the configuration.
 func TestConfiguredLimits(t *testing.T) {
-	p := load(t, "probe", Config{Limits: Limits{Fuel: 5000, StackBytes: 10000, MemoryPages: 2}})
+	p := load(t, "probe", Config{Limits: Limits{Fuel: 5000, Refill: 9000, StackBytes: 10000, MemoryPages: 2}})
 	for _, tt := range []struct {
 		component uint32
 		is        error
