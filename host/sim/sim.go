@@ -10,7 +10,6 @@
 package sim
 
 import (
-	"container/heap"
 	"math"
 	"time"
 
@@ -37,12 +36,12 @@ type Config struct {
 
 // Device implements host.Device in virtual time. Use New.
 type Device struct {
-	cfg    Config
-	now    time.Duration
-	inEnd  time.Duration // when the host-to-device engine is free
-	outEnd time.Duration
-	events events
-	turn   uint64
+	cfg  Config
+	now  time.Duration
+	turn uint64
+	// Each kind of work is done in the order in which it was submitted, so that the
+	// next completion of all is the first of one of them.
+	in, out, releases queue
 }
 
 var _ host.Device = (*Device)(nil)
@@ -52,19 +51,15 @@ func New(cfg Config) *Device { return &Device{cfg: cfg} }
 
 // Submit implements host.Device.
 func (d *Device) Submit(a host.Action) {
-	at := d.now
+	d.turn++
 	switch a.Kind {
 	case host.ActCopyIn:
-		at = later(max(d.inEnd, d.now), d.cfg.Latency, d.cfg.H2D.Time(a.Weights))
-		d.inEnd = at
+		d.in.push(later(max(d.in.end, d.now), d.cfg.Latency, d.cfg.H2D.Time(a.Weights)), d.turn, a.Op)
 	case host.ActCopyBack:
-		at = later(max(d.outEnd, d.now), d.cfg.Latency, d.cfg.D2H.Time(a.Weights))
-		d.outEnd = at
+		d.out.push(later(max(d.out.end, d.now), d.cfg.Latency, d.cfg.D2H.Time(a.Weights)), d.turn, a.Op)
 	case host.ActRelease:
-		at = later(at, d.cfg.Release)
+		d.releases.push(later(d.now, d.cfg.Release), d.turn, a.Op)
 	}
-	d.turn++
-	heap.Push(&d.events, event{at: at, turn: d.turn, op: a.Op})
 }
 
 // later adds times; what is longer than a Duration holds is endless: a terabyte at a
@@ -80,39 +75,68 @@ func later(t time.Duration, more ...time.Duration) time.Duration {
 
 // Wait implements host.Device.
 func (d *Device) Wait(until time.Duration) (host.Input, bool) {
-	if len(d.events) == 0 || d.events[0].at > until {
+	q := earliest(earliest(&d.in, &d.out), &d.releases)
+	if q.empty() || q.first().at > until {
 		if until != host.Forever {
 			d.now = max(d.now, until)
 		}
 		return host.Input{}, false
 	}
-	e := heap.Pop(&d.events).(event)
-	d.now = max(d.now, e.at)
-	return host.Input{Kind: host.InCompleted, Time: d.now, Op: e.op}, true
+	c := q.pop()
+	d.now = max(d.now, c.at)
+	return host.Input{Kind: host.InCompleted, Time: d.now, Op: c.op}, true
 }
 
 // Now implements host.Device.
 func (d *Device) Now() time.Duration { return d.now }
 
-// event is a completion to come; those at one time come in the order in which they
-// were submitted.
-type event struct {
+// completion is one to come; those at one time come in the order in which they were
+// submitted.
+type completion struct {
 	at   time.Duration
 	turn uint64
 	op   host.OpID
 }
 
-type events []event
-
-func (h events) Len() int { return len(h) }
-func (h events) Less(i, j int) bool {
-	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].turn < h[j].turn
+// queue holds completions in the order in which they come.
+type queue struct {
+	list []completion
+	done int           // of list, taken out already
+	end  time.Duration // when the last one comes
 }
-func (h events) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *events) Push(x any)   { *h = append(*h, x.(event)) }
-func (h *events) Pop() any {
-	old := *h
-	e := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return e
+
+func (q *queue) empty() bool        { return q.done == len(q.list) }
+func (q *queue) first() *completion { return &q.list[q.done] }
+
+func (q *queue) push(at time.Duration, turn uint64, op host.OpID) {
+	if q.done > 1<<10 && q.done > len(q.list)/2 { // it never ran empty
+		q.list = q.list[:copy(q.list, q.list[q.done:])]
+		q.done = 0
+	}
+	q.list = append(q.list, completion{at, turn, op})
+	q.end = at
+}
+
+func (q *queue) pop() completion {
+	c := q.list[q.done]
+	q.done++
+	if q.empty() {
+		q.list, q.done = q.list[:0], 0
+	}
+	return c
+}
+
+// earliest is the queue whose first completion comes first.
+func earliest(a, b *queue) *queue {
+	switch {
+	case a.empty():
+		return b
+	case b.empty():
+		return a
+	}
+	x, y := a.first(), b.first()
+	if y.at < x.at || y.at == x.at && y.turn < x.turn {
+		return b
+	}
+	return a
 }
