@@ -98,8 +98,8 @@ func TestGetFindsBuiltinsByNameOnly(t *testing.T) {
 func TestSourcesBuildToTheSameBytes(t *testing.T) {
 	compiler := "clang-19"
 	if _, err := exec.LookPath(compiler); err != nil || runtime.GOOS == "windows" {
-		if os.Getenv("OFFHOST_REQUIRE_TOOLS") == "1" {
-			t.Fatalf("%s is not installed and OFFHOST_REQUIRE_TOOLS=1 requires it", compiler)
+		if os.Getenv("REQUIRE_TOOLS") == "1" {
+			t.Fatalf("%s is not installed and REQUIRE_TOOLS=1 requires it", compiler)
 		}
 		t.Skipf("needs %s and its lld to rebuild the modules", compiler)
 	}

@@ -21,15 +21,15 @@ func fixture(t testing.TB, name string) []byte {
 }
 
 // needTool skips a test that needs a program which is not installed, unless
-// OFFHOST_REQUIRE_TOOLS=1 says that it has to be.
+// REQUIRE_TOOLS=1 says that it has to be.
 func needTool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err == nil {
 		return path
 	}
-	if os.Getenv("OFFHOST_REQUIRE_TOOLS") == "1" {
-		t.Fatalf("%s is not installed, and OFFHOST_REQUIRE_TOOLS=1", name)
+	if os.Getenv("REQUIRE_TOOLS") == "1" {
+		t.Fatalf("%s is not installed, and REQUIRE_TOOLS=1", name)
 	}
 	t.Skipf("%s is not installed", name)
 	return ""

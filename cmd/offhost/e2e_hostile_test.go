@@ -144,7 +144,7 @@ func needTool(t *testing.T, name string) string {
 	switch {
 	case err == nil:
 	case requireTools:
-		t.Fatalf("%s is not installed, and OFFHOST_REQUIRE_TOOLS=1", name)
+		t.Fatalf("%s is not installed, and REQUIRE_TOOLS=1", name)
 	default:
 		t.Skipf("needs %s", name)
 	}

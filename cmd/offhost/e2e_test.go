@@ -34,9 +34,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
 		main() // exits
 	}
-	// The command refuses variables of its own prefix that are not settings.
-	requireTools = os.Getenv("OFFHOST_REQUIRE_TOOLS") == "1"
-	os.Unsetenv("OFFHOST_REQUIRE_TOOLS")
+	requireTools = os.Getenv("REQUIRE_TOOLS") == "1"
 	os.Exit(m.Run())
 }
 

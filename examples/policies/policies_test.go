@@ -16,14 +16,14 @@ import (
 )
 
 // needTool skips a test that needs a program which is not installed, or fails it when
-// OFFHOST_REQUIRE_TOOLS=1 says that it has to be.
+// REQUIRE_TOOLS=1 says that it has to be.
 func needTool(t *testing.T, name string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err == nil {
 		return
 	}
-	if os.Getenv("OFFHOST_REQUIRE_TOOLS") == "1" {
-		t.Fatalf("%s is not installed, and OFFHOST_REQUIRE_TOOLS=1", name)
+	if os.Getenv("REQUIRE_TOOLS") == "1" {
+		t.Fatalf("%s is not installed, and REQUIRE_TOOLS=1", name)
 	}
 	t.Skipf("needs %s", name)
 }
