@@ -95,6 +95,12 @@ type Config struct {
 	// Seed is mixed into the random bytes that a module may ask for; with the same
 	// seed they are the same.
 	Seed uint64
+	// CacheDir is a directory for compiled code, which makes the second load of a large
+	// module some ten times faster. It is made if it is missing; it has to be the
+	// user's own, of mode 0700, and nobody else may be able to replace it, or Load
+	// fails with ErrCache. Entries that are damaged, or were made by another version of
+	// anything that compiling depends on, are not used. Empty: nothing is kept.
+	CacheDir string
 	// Interpreter runs the module on wazero's interpreter: the same answers, more
 	// slowly, on any platform.
 	Interpreter bool
@@ -107,6 +113,8 @@ type Config struct {
 
 	// unmetered leaves out the counters, to measure what they cost.
 	unmetered bool
+	// engineVersion is taken for wazero's, which test programs are not told.
+	engineVersion string
 }
 
 // A Step is one step of loading a module.

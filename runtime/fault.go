@@ -10,7 +10,8 @@ import (
 )
 
 // Reasons why a module is not loaded. Every error of Load wraps one of them, and
-// those of package meter where the module itself is at fault.
+// those of package meter where the module itself is at fault. ErrCache is about the
+// directory that is configured, not about the module.
 var (
 	ErrDigest = errors.New("digest differs")
 	ErrModule = errors.New("unusable module")
@@ -18,6 +19,7 @@ var (
 	ErrImport = errors.New("forbidden import")
 	ErrStart  = errors.New("start failed")
 	ErrWindow = errors.New("no window")
+	ErrCache  = errors.New("cache for compiled code")
 )
 
 // Reasons why a policy did not answer an event. Every error of Decide about the

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -182,16 +183,51 @@ func (l *loader) compile(ctx context.Context) (string, error) {
 			"controls", l.stats.MaxControls, "locals_x_controls", l.stats.MaxLocalsControls)
 	}
 	p.info.Engine = engine
-	p.rt = wazero.NewRuntimeWithConfig(ctx, config.WithMemoryLimitPages(l.cfg.Limits.MemoryPages).WithDebugInfoEnabled(false))
-	compiled, err := p.rt.CompileModule(ctx, l.metered)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrModule, err)
+	config = config.WithMemoryLimitPages(l.cfg.Limits.MemoryPages).WithDebugInfoEnabled(false)
+	compile := func(cache wazero.CompilationCache) error {
+		config := config
+		if cache != nil {
+			config = config.WithCompilationCache(cache)
+		}
+		p.rt = wazero.NewRuntimeWithConfig(ctx, config)
+		compiled, err := p.rt.CompileModule(ctx, l.metered)
+		if err != nil {
+			return errors.Join(fmt.Errorf("%w: %w", ErrModule, err), p.rt.Close(ctx))
+		}
+		p.compiled = compiled
+		return nil
 	}
-	p.compiled = compiled
+	if err := l.cached(compile); err != nil {
+		return "", err
+	}
 	if err := p.linkWASI(ctx, p.info.Imports); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrModule, err)
 	}
 	return "for the " + engine, nil
+}
+
+// cached compiles with the cache that is configured, if there is one and it can be
+// used, and else without.
+func (l *loader) cached(compile func(wazero.CompilationCache) error) error {
+	p := l.p
+	if l.cfg.CacheDir == "" || p.info.Engine != "compiler" {
+		return compile(nil)
+	}
+	version := cmp.Or(l.cfg.engineVersion, engineVersion())
+	if version == "" {
+		p.logger.Warn("compiled code is not cached: the program does not know which version of the engine it has", "policy", p.info.Name)
+		return compile(nil)
+	}
+	cache, err := openCodeCache(l.cfg.CacheDir, p.logger)
+	if err != nil {
+		return err
+	}
+	p.cache, err = cache.with(codeKey(version, l.cfg.Limits.MemoryPages, l.metered), compile)
+	if err != nil {
+		p.logger.Warn("compiling without the cache", "policy", p.info.Name, "problem", err)
+		return compile(nil)
+	}
+	return nil
 }
 
 func (l *loader) start(ctx context.Context) (string, error) {

@@ -26,7 +26,8 @@ type Policy struct {
 
 	rt       wazero.Runtime
 	compiled wazero.CompiledModule
-	in       *instance // nil when lost
+	cache    wazero.CompilationCache // holds the compiled code if it is not nil
+	in       *instance               // nil when lost
 	log      guestLog
 
 	now  uint64 // the current event's time
@@ -128,7 +129,11 @@ func (p *Policy) refuse(step string, err error) error {
 func (p *Policy) Close() error {
 	p.in = nil
 	p.log.flush()
-	if err := p.rt.Close(context.Background()); err != nil {
+	err := p.rt.Close(context.Background())
+	if p.cache != nil {
+		err = errors.Join(err, p.cache.Close(context.Background()))
+	}
+	if err != nil {
 		return fmt.Errorf("close policy %s: %w", p.info.Name, err)
 	}
 	return nil
