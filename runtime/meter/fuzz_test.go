@@ -95,7 +95,7 @@ func FuzzBody(f *testing.F) {
 			trap, _, _ = strings.Cut(err.Error(), "\n")
 			stack[0] = 0
 		}
-		if g, ok := mod.ExportedGlobal(FuelGlobal); ok {
+		if g := mod.ExportedGlobal(FuelGlobal); g != nil {
 			fuel = int64(g.Get())
 			if depth := int32(mod.ExportedGlobal(StackGlobal).Get()); depth < 0 {
 				fuel = -1
