@@ -72,7 +72,9 @@ type body struct {
 	out []byte
 
 	fuel, temp uint32 // locals: the fuel (i64) and a scratch (i32)
+	scratch    []byte // types of further locals, which are made when they are needed
 	locals     int    // the guest's own, parameters included
+	floats     int    // instructions whose NaN is made canonical
 
 	frames []frame
 	height int // operands
@@ -216,7 +218,7 @@ func (w *body) loadFuel() {
 // rewrite reads the body of a function of type t and returns the new one, without
 // its size. exit is the block type of $exit.
 func (w *body) rewrite(t FuncType, exit []byte) []byte {
-	groups, v128 := w.declarations(t)
+	groups, own, v128 := w.declarations(t)
 	if w.err != nil {
 		return nil
 	}
@@ -235,7 +237,11 @@ func (w *body) rewrite(t FuncType, exit []byte) []byte {
 		slots, values = slots+w.top, 2*values
 	}
 	code := w.out
-	w.out = groups
+	w.out = appendU(nil, uint64(groups+2+len(w.scratch)))
+	w.out = append(append(w.out, own...), 1, I64, 1, I32)
+	for _, typ := range w.scratch {
+		w.out = append(w.out, 1, typ)
+	}
 	w.instr(opBlock)
 	w.instr(blockVoid)
 	w.out = append(append(w.out, opBlock), exit...)
@@ -276,17 +282,16 @@ func (w *body) rewrite(t FuncType, exit []byte) []byte {
 	return w.out
 }
 
-// declarations reads the declarations of the locals and returns them with the
-// meter's own appended, and how many locals are vectors.
-func (w *body) declarations(t FuncType) (groups []byte, v128 int) {
+// declarations reads the declarations of the locals, which are so many groups, and
+// counts those that are vectors.
+func (w *body) declarations(t FuncType) (n int, groups []byte, v128 int) {
 	for _, p := range t.Params {
 		if p == V128 {
 			v128++
 		}
 	}
 	w.locals = len(t.Params)
-	n := w.reader.count("groups of locals", 2, maxLocalGroups)
-	groups = appendU(nil, uint64(n)+2)
+	n = w.reader.count("groups of locals", 2, maxLocalGroups)
 	for range n {
 		k := w.u32()
 		typ := valueType(w.reader)
@@ -294,7 +299,7 @@ func (w *body) declarations(t FuncType) (groups []byte, v128 int) {
 			w.fail(ErrTooLarge, "%d locals, at most %d are allowed", uint64(k)+uint64(w.locals), maxLocals)
 		}
 		if w.err != nil {
-			return nil, 0
+			return 0, nil, 0
 		}
 		w.locals += int(k)
 		if typ == V128 {
@@ -302,7 +307,7 @@ func (w *body) declarations(t FuncType) (groups []byte, v128 int) {
 		}
 		groups = append(appendU(groups, uint64(k)), typ)
 	}
-	return append(groups, 1, I64, 1, I32), v128
+	return n, groups, v128
 }
 
 // instruction reads one instruction and writes it with what it is charged.
@@ -366,6 +371,7 @@ func (w *body) instruction() {
 		} else {
 			w.plain(op, 2, 1)
 		}
+		w.canonical(makesNaN(op))
 	case op == opRefNull:
 		w.plain(op, 0, 1)
 		w.instr(refType(w.reader))
@@ -544,4 +550,5 @@ func (w *body) simd(sub uint32) {
 	w.pop(pop)
 	w.push(push)
 	w.out = append(appendU(append(w.out, prefixSIMD), uint64(sub)), imm...)
+	w.canonical(simdMakesNaN(sub))
 }

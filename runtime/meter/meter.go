@@ -4,7 +4,8 @@
 // frame from a stack counter while it runs, and either counter going below zero
 // traps. The counters are globals of the module itself,
 // so a limit is exact, costs a few machine instructions, and is the same number on
-// every engine and every machine.
+// every engine and every machine. So are the results: the one thing that differs from
+// machine to machine, the bits of a NaN, is made the same.
 //
 // It is not a validator: types are left to the engine that compiles the result. It
 // decodes all of a module's structure though, knows every instruction it lets
@@ -85,6 +86,8 @@ type Stats struct {
 	// costs grows with these. The Max fields are those of the largest function.
 	Controls, MaxControls             int
 	LocalsControls, MaxLocalsControls int
+	// Floats counts the instructions that may make a NaN.
+	Floats int
 }
 
 // Limits of a module's code as a whole.
@@ -290,6 +293,7 @@ func (s *Stats) add(w *body) {
 	product := w.locals * w.controls
 	s.Functions++
 	s.Controls += w.controls
+	s.Floats += w.floats
 	s.MaxControls = max(s.MaxControls, w.controls)
 	s.LocalsControls += product
 	s.MaxLocalsControls = max(s.MaxLocalsControls, product)

@@ -39,6 +39,8 @@ const (
 	opI64Shl       = 0x86
 	opI64ShrU      = 0x88
 	opI64ExtendU   = 0xad
+	opF32Eq        = 0x5b
+	opF64Eq        = 0x61
 	opRefNull      = 0xd0
 	opRefIsNull    = 0xd1
 	opRefFunc      = 0xd2
@@ -79,6 +81,8 @@ const (
 	simdStoreLane  = 0x58
 	simdLoadZero   = 0x5c
 	simdLoadZero64 = 0x5d
+	simdF32x4Eq    = 0x41
+	simdF64x2Eq    = 0x47
 	simdLast       = 0xff
 )
 
@@ -104,6 +108,7 @@ const (
 	costIndirect = 4   // call_indirect: bounds, null and type checks
 	costDivide   = 8   // integer and float division, square root
 	costSIMD     = 2   // some are emulated by several machine instructions
+	costFloat    = 3   // what may make a NaN, with what makes that canonical
 	costTruncate = 4   // float to integer: several machine instructions, which wait for each other
 	costLanes    = 16  // SIMD division and square root: one after the other in the machine
 	costBulk     = 32  // bulk operations, beside what their size costs
@@ -119,6 +124,8 @@ func plainCost(op byte) int {
 		return costDivide
 	case op >= 0xa8 && op <= 0xab, op >= 0xae && op <= 0xb1: // trunc
 		return costTruncate
+	case makesNaN(op) != 0:
+		return costFloat
 	}
 	return costPlain
 }
@@ -130,6 +137,9 @@ func simdCost(sub uint32) int {
 		return costLanes
 	case 0xf8, 0xf9, 0xfc, 0xfd: // trunc_sat
 		return costTruncate
+	}
+	if simdMakesNaN(sub) != 0 {
+		return costSIMD + costFloat
 	}
 	return costSIMD
 }
