@@ -18,9 +18,16 @@ type Device interface {
 	// Wait returns the next completion, at the time it happened. When none happens
 	// until then, it returns false at that time; with Forever and nothing in
 	// flight it returns at once.
-	Wait(until time.Duration) (in Input, ok bool)
+	Wait(until time.Duration) (c Completion, ok bool)
 	// Now is the time since the run began.
 	Now() time.Duration
+}
+
+// A Completion is how a device action ended, and when.
+type Completion struct {
+	Time   time.Duration
+	Op     OpID
+	Status Status
 }
 
 // A Driver carries an engine's actions to a device and completions back: one
@@ -44,10 +51,14 @@ type Driver struct {
 // what follows.
 func (d *Driver) Step(in Input) error {
 	in.Time = d.Device.Now()
-	return d.feed(in)
+	return d.feed(&in)
 }
 
-func (d *Driver) feed(in Input) error {
+func (d *Driver) complete(c Completion) error {
+	return d.feed(&Input{Kind: InCompleted, Time: c.Time, Op: c.Op, Status: c.Status})
+}
+
+func (d *Driver) feed(in *Input) error {
 	d.inputs++
 	for d.Before != nil {
 		swap, ok := d.Before(d.inputs)
@@ -55,15 +66,15 @@ func (d *Driver) feed(in Input) error {
 			break
 		}
 		swap.Time = in.Time
-		if err := d.step(swap); err != nil {
+		if err := d.step(&swap); err != nil {
 			return err
 		}
 	}
 	return d.step(in)
 }
 
-func (d *Driver) step(in Input) error {
-	out, err := d.Engine.Step(in)
+func (d *Driver) step(in *Input) error {
+	out, err := d.Engine.Step(*in)
 	if err != nil {
 		return err
 	}
@@ -105,19 +116,22 @@ func (d *Driver) Call(in Input) error {
 		return err
 	}
 	for {
-		for i, a := range d.answers {
-			if a.Call == in.Call {
+		for i := range d.answers {
+			if a := &d.answers[i]; a.Call == in.Call {
+				err := a.Err
 				d.answers = append(d.answers[:i], d.answers[i+1:]...)
-				return a.Err
+				return err
 			}
 		}
 		until := Forever
 		if t, ok := d.Engine.Deadline(); ok {
 			until = t
 		}
-		next, ok := d.Device.Wait(until)
+		c, ok := d.Device.Wait(until)
+		var err error
 		switch {
 		case ok:
+			err = d.complete(c)
 		case until == Forever:
 			// The only client waits: what other calls hold will not come back.
 			if lack := d.Engine.Lack(in.Call); lack != nil {
@@ -125,9 +139,9 @@ func (d *Driver) Call(in Input) error {
 			}
 			return fmt.Errorf("call %d of %q: %w", in.Call, d.Engine.Name(in.Component), ErrStuck)
 		default:
-			next = Input{Kind: InTick, Time: d.Device.Now()}
+			err = d.Step(Input{Kind: InTick})
 		}
-		if err := d.feed(next); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -136,11 +150,11 @@ func (d *Driver) Call(in Input) error {
 // Advance lets the device's clock run until a time, and delivers what completes.
 func (d *Driver) Advance(until time.Duration) error {
 	for {
-		in, ok := d.Device.Wait(until)
+		c, ok := d.Device.Wait(until)
 		if !ok {
 			return nil
 		}
-		if err := d.feed(in); err != nil {
+		if err := d.complete(c); err != nil {
 			return err
 		}
 	}

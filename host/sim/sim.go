@@ -74,17 +74,17 @@ func later(t time.Duration, more ...time.Duration) time.Duration {
 }
 
 // Wait implements host.Device.
-func (d *Device) Wait(until time.Duration) (host.Input, bool) {
+func (d *Device) Wait(until time.Duration) (host.Completion, bool) {
 	q := earliest(earliest(&d.in, &d.out), &d.releases)
 	if q.empty() || q.first().at > until {
 		if until != host.Forever {
 			d.now = max(d.now, until)
 		}
-		return host.Input{}, false
+		return host.Completion{}, false
 	}
 	c := q.pop()
 	d.now = max(d.now, c.at)
-	return host.Input{Kind: host.InCompleted, Time: d.now, Op: c.op}, true
+	return host.Completion{Time: d.now, Op: c.op}, true
 }
 
 // Now implements host.Device.
