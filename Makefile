@@ -24,6 +24,7 @@ bench: ## the figures of the README's tables
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	$(GO) run ./cmd/offhost/internal/sweep/table -ignore-workspace
 	$(GO) run ./cmd/offhost/internal/sweep/table
+	$(GO) run ./cmd/offhost/internal/sweep/table -steady
 
 fuzz: ## each fuzz target for FUZZTIME
 	@set -e; for pkg in $$($(GO) list ./...); do \

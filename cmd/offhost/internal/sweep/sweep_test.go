@@ -7,7 +7,6 @@ import (
 	"github.com/offhost/offhost/cmd/offhost/internal/sweep"
 	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/replay"
-	"github.com/offhost/offhost/host/report"
 	"github.com/offhost/offhost/host/trace/library"
 	"github.com/offhost/offhost/host/units"
 	"github.com/offhost/offhost/policies"
@@ -58,54 +57,17 @@ func TestStickyLoopOverEveryTraceAndBudget(t *testing.T) {
 	}
 }
 
-// steady is the mean of a run's fifth and sixth request, in GB to the device.
-func steady(r *report.Report) float64 {
-	return float64(r.PerRequest[4].H2DBytes+r.PerRequest[5].H2DBytes) / 2 / 1e9
-}
-
 func TestStickyLoopInTheSteadyState(t *testing.T) {
-	short := units.Bytes(0)
-	for _, c := range []struct {
-		trace  string
-		budget units.Bytes
-		most   float64 // GB a request
-	}{
-		{"flux-bf16", 32 * units.GB, 3.3},
-		{"flux-controlnet", 32 * units.GB, 17.5},
-		{"flux-controlnet", 40 * units.GB, 0.8},
-		{"flux-bf16-blocks", 20 * units.GB, 130},
-		{"flux-bf16-blocks", 32 * units.GB, 3.2},
-		{"wan22-a14b", 64 * units.GB, 8},
-		{"chunked-i2v", short, 25.5},
-	} {
-		if c.budget == short {
-			c.budget = size(t, c.trace, "transformer") + size(t, c.trace, "vae") - 30*units.MB
-		}
-		r, err := sweep.Replay(context.Background(), sweep.Run{Trace: c.trace, Policy: "sticky-loop", Budget: c.budget, Requests: 6, IgnoreWorkspace: true})
+	for _, s := range sweep.SteadyStates() {
+		got, err := s.Measure(context.Background(), "sticky-loop")
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := steady(r)
-		t.Logf("%s at %v: %.2f GB a request, at most %.2f", c.trace, c.budget.Decimal(), got, c.most)
-		if got > c.most {
-			t.Errorf("%s at %v: %.2f GB a request in the steady state, want at most %.2f", c.trace, c.budget.Decimal(), got, c.most)
+		t.Logf("%s at %v: %.2f GB a request, at most %.2f", s.Trace, s.Budget.Decimal(), got, s.Most)
+		if got > s.Most {
+			t.Errorf("%s at %v: %.2f GB a request in the steady state, want at most %.2f", s.Trace, s.Budget.Decimal(), got, s.Most)
 		}
 	}
-}
-
-func size(t *testing.T, name, component string) units.Bytes {
-	t.Helper()
-	r, err := sweep.Replay(context.Background(), sweep.Run{Trace: name, Policy: "lru", Budget: units.TB, Requests: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range r.PerComponent {
-		if c.Name == component {
-			return units.Bytes(c.Bytes)
-		}
-	}
-	t.Fatalf("%s has no component %s", name, component)
-	return 0
 }
 
 func TestTheSameTraceGivesTheSameDecisions(t *testing.T) {

@@ -1,6 +1,7 @@
-// Command table prints the sweep of a built-in policy over every shipped trace as a
-// Markdown table: totals of six requests, at every 5 % of the weights from the
-// smallest admissible budget to 110 %.
+// Command table prints what the README says of a built-in policy as Markdown: its
+// sweep over every shipped trace (totals of six requests, at every 5 % of the weights
+// from the smallest admissible budget to 110 %), or with -steady its bytes a request
+// once it knows the trace.
 package main
 
 import (
@@ -18,8 +19,13 @@ func main() {
 	requests := flag.Int64("requests", 6, "requests of each trace")
 	ignore := flag.Bool("ignore-workspace", false, "calls need their weights only")
 	all := flag.Bool("all", false, "print every point")
+	steady := flag.Bool("steady", false, "print gigabytes a request in the steady state instead")
 	flag.Parse()
-	if err := run(*policy, *requests, *ignore, *all); err != nil {
+	print := func() error { return run(*policy, *requests, *ignore, *all) }
+	if *steady {
+		print = func() error { return printSteady(*policy) }
+	}
+	if err := print(); err != nil {
 		fmt.Fprintln(os.Stderr, "table:", err)
 		os.Exit(1)
 	}
@@ -51,6 +57,22 @@ func run(policy string, requests int64, ignore, all bool) error {
 	}
 	if !all {
 		summary("**all**", every)
+	}
+	return nil
+}
+
+// printSteady compares with lru at the budgets of sweep.SteadyStates.
+func printSteady(policy string) error {
+	fmt.Printf("| trace | budget | %s | lru |\n|---|---:|---:|---:|\n", policy)
+	for _, s := range sweep.SteadyStates() {
+		var got [2]float64
+		for i, p := range []string{policy, "lru"} {
+			var err error
+			if got[i], err = s.Measure(context.Background(), p); err != nil {
+				return fmt.Errorf("%s: %w", s.Trace, err)
+			}
+		}
+		fmt.Printf("| %s | %s | %.2f | %.2f |\n", s.Trace, s.Budget.Decimal(), got[0], got[1])
 	}
 	return nil
 }

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The README shows what really happens: its outputs and its policy are compared with
+// the real ones, and its commands are run.
+func TestTheREADMEIsTrue(t *testing.T) {
+	b, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme := string(b)
+	contains := func(what, text string) {
+		t.Helper()
+		if !strings.Contains(readme, strings.TrimSpace(text)) {
+			t.Errorf("the README does not show %s as it is:\n%s", what, text)
+		}
+	}
+
+	contains("the default run", shell{}.run(t, "run").stdout)
+
+	// Without the last line's totals: the movements, two columns further left.
+	out := shell{}.run(t, "run", "flux-bf16", "--gpu", "rtx5090", "--verbose").stdout
+	lines := strings.Split(out, "\n")
+	for _, line := range lines[:5] {
+		contains("a movement", strings.TrimSpace(line))
+	}
+
+	minimal, err := os.ReadFile("../../examples/policies/minimal/minimal.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	contains("the minimal policy", string(minimal))
+}
+
+func TestTheREADMEsCommandsRun(t *testing.T) {
+	b, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	module, err := filepath.Abs("../../examples/policies/minimal/minimal.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for _, m := range regexp.MustCompile(`(?m)^(?:offhost|go run ./cmd/offhost) ([^#|\n]*)`).FindAllStringSubmatch(string(b), -1) {
+		if strings.Contains(m[1], "my-trace.jsonl") {
+			continue // the reader's own
+		}
+		line := strings.NewReplacer("./my.wasm", module, "my.wasm", module, "'", "").Replace(m[1])
+		if got := (shell{}).run(t, strings.Fields(line)...); got.code != 0 {
+			t.Errorf("offhost %s: exit code %d: %s", m[1], got.code, got.stderr)
+		}
+		ran++
+	}
+	if ran < 8 {
+		t.Errorf("%d commands were found in the README, want the 8 and more that it shows", ran)
+	}
+}
