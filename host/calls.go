@@ -458,7 +458,7 @@ func (e *Engine) bookings(k *call, callOver func(*call) bool, requestOver func(*
 		case kept:
 			r.Kept += x.resident + x.loading
 		case x.stuck:
-			r.Stuck += x.resident + x.lateIn
+			r.Stuck += x.resident + x.loading
 		default:
 			r.Stuck += x.lateIn
 		}
