@@ -1,0 +1,7 @@
+;; Declares more memory than the limit.
+(module
+  (memory (export "memory") 257)
+  (func (export "offhost_v1_buffer") (param $size i32) (result i32)
+    (i32.const 4096))
+  (func (export "offhost_v1_event") (param $len i32) (result i32)
+    (i32.const 0)))
