@@ -189,15 +189,15 @@ func (e *Engine) Step(in Input) (*Output, error) {
 	then := e.now
 	e.now = in.Time
 	e.answers = 0
-	e.concludeTrial()
-	if in.Kind <= InEnd {
-		e.aheadSince = 0
-	}
 	if err := e.apply(&in); err != nil {
 		e.now = then
 		return nil, fmt.Errorf("%v: %w", in.Kind, err)
 	}
+	if in.Kind <= InEnd {
+		e.aheadSince = 0
+	}
 	e.settle()
+	e.concludeTrial()
 	return &e.out, nil
 }
 
