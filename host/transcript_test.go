@@ -24,16 +24,20 @@ import (
 //
 // Input:
 //
-//	new budget=N [chunk=N] [granularity=N] [exclude=(A,..)] [keep=(A,..)] [timeout=DURATION] [bare]
-//	    a new engine; bare: without a policy. Then NAME BYTES [ro] [parent=NAME] [index=N] a line
-//	policy
+//	new budget=N [chunk=N] [granularity=N] [exclude=(A,..)] [keep=(A,..)] [timeout=DURATION] [harm] [bare]
+//	    a new engine; harm: with the harm bound, bare: without a policy. Then
+//	    NAME BYTES [ro] [parent=NAME] [index=N] a line
+//	swap NAME [trial=N] [handover]     to a policy that is told apart by its name
+//	policy [NAME]
 //	    what it answers from here on, a rule a line; the first that matches is used:
 //	    KIND [COMPONENT] [times=N] [fails|fails-fresh|fails-dead]: [OP COMPONENT BYTES [#REASON], ..]
+//	    SAVE [fails]: [TEXT] / RESTORE [fails]: [no]
 //	begin R [steps=N] [order=(A,..)] / enqueued R / end R
 //	call K COMPONENT [request=R] [ws=N]     request 1 unless said; 0: outside requests
 //	done K / budget N / foreign N
 //	wait DURATION / tick [DURATION]         time passes; a tick tells the engine
 //	complete [all | in|back|free COMPONENT/CHUNK] [oom|failed]     the oldest unless said
+//	complete again     the last one, a second time
 //	lose in|back|free COMPONENT/CHUNK       the device never answers, unless completed by name
 //	books / chunks / counters
 //
@@ -58,12 +62,28 @@ type script struct {
 	e       *host.Engine
 	names   []string
 	now     time.Duration
-	rules   []*rule
-	dead    bool
-	fresh   bool
+	players map[string]*player
 	pending []host.Action
+	last    host.Input // completion
 	lost    []host.OpID
 	out     strings.Builder
+}
+
+// player is a scripted policy.
+type player struct {
+	*script
+	name  string // "" for the first
+	rules []*rule
+	dead  bool
+	fresh bool
+}
+
+// play returns the policy of a name.
+func (s *script) play(name string) *player {
+	if s.players[name] == nil {
+		s.players[name] = &player{script: s, name: name}
+	}
+	return s.players[name]
 }
 
 // rule is what the policy answers to one kind of event.
@@ -73,6 +93,7 @@ type rule struct {
 	times     int    // left; negative: for ever
 	fails     string
 	answer    []abi.Decision
+	text      string // of SAVE and RESTORE
 }
 
 func (s *script) said() string {
@@ -82,8 +103,8 @@ func (s *script) said() string {
 }
 
 func newScript(t *testing.T, d *datadriven.TestData) *script {
-	s := &script{}
-	cfg := host.Config{Chunk: 8, Granularity: 2, Policy: s}
+	s := &script{players: map[string]*player{}}
+	cfg := host.Config{Chunk: 8, Granularity: 2, Policy: s.play(""), HarmBound: d.HasArg("harm")}
 	var budget, chunk, granularity int64
 	d.ScanArgs(t, "budget", &budget)
 	cfg.Budget = units.Bytes(budget)
@@ -142,10 +163,16 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 	}
 	switch d.Cmd {
 	case "policy":
-		s.rules = nil
-		for line := range strings.Lines(d.Input) {
-			s.rules = append(s.rules, s.parse(t, strings.TrimSpace(line)))
+		p := s.play("")
+		if len(d.CmdArgs) > 0 {
+			p = s.play(arg(0))
 		}
+		p.rules = nil
+		for line := range strings.Lines(d.Input) {
+			p.rules = append(p.rules, s.parse(t, strings.TrimSpace(line)))
+		}
+	case "swap":
+		s.step(host.Input{Kind: host.InSwap, Policy: s.play(arg(0)), Trial: int(get("trial", 0)), Handover: d.HasArg("handover")})
 	case "begin":
 		in := host.Input{Kind: host.InBegin, Request: uint32(number(t, arg(0))), Steps: uint32(get("steps", 0))}
 		for _, n := range values(d, "order") {
@@ -191,6 +218,10 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 
 // device completes or loses actions.
 func (s *script) device(t *testing.T, d *datadriven.TestData) {
+	if len(d.CmdArgs) > 0 && d.CmdArgs[0].Key == "again" {
+		s.step(s.last)
+		return
+	}
 	status, all, want := host.OK, false, ""
 	for i := 0; i < len(d.CmdArgs); i++ {
 		switch w := d.CmdArgs[i].Key; w {
@@ -226,7 +257,8 @@ func (s *script) device(t *testing.T, d *datadriven.TestData) {
 			return
 		}
 		s.pending = slices.Delete(s.pending, i, i+1)
-		s.step(host.Input{Kind: host.InCompleted, Op: a.Op, Status: status})
+		s.last = host.Input{Kind: host.InCompleted, Op: a.Op, Status: status}
+		s.step(s.last)
 		if !all {
 			return
 		}
@@ -260,6 +292,8 @@ func (s *script) step(in host.Input) {
 			fmt.Fprintf(&s.out, "refuse %d: %v", a.Call, a.Err)
 		case host.ActTrim:
 			s.out.WriteString("trim")
+		case host.ActDiscard:
+			fmt.Fprintf(&s.out, "discard %s", a.Policy.(*player).title())
 		}
 		s.out.WriteByte('\n')
 	}
@@ -303,6 +337,11 @@ func (s *script) record(r *host.Record) string {
 		put("thrash: %s moved %d, cured by a budget of %d", name, int64(r.Weights), int64(r.Alloc))
 	case host.RecState:
 		put("policy: %s", r.Text)
+	case host.RecSwap, host.RecForget:
+		put("policy: %s", r.Text)
+		if r.Err != nil {
+			put(": %v", r.Err)
+		}
 	default: // begin, end, done and refused: the input or an action says it
 		return ""
 	}
@@ -325,37 +364,99 @@ func (s *script) record(r *host.Record) string {
 	return b.String()
 }
 
-// Decide is the scripted policy.
-func (s *script) Decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
-	s.out.WriteString("tell " + s.event(ev, payload) + "\n")
-	for _, r := range s.rules {
-		if r.kind != ev.Kind.String() || r.times == 0 || r.component != "" && (ev.Component == abi.None || r.component != s.e.Name(host.ID(ev.Component))) {
-			continue
-		}
-		r.times--
-		if r.fails != "" {
-			s.fresh, s.dead = r.fails == "fails-fresh", r.fails == "fails-dead"
-			s.out.WriteString("  <- " + r.fails + "\n")
-			return nil, errors.New("the script says so")
-		}
-		var words []string
-		for _, d := range r.answer {
-			words = append(words, s.decision(d))
-		}
-		s.out.WriteString("  <- " + strings.Join(words, ", ") + "\n")
-		return r.answer, nil
+// title names a policy.
+func (p *player) title() string {
+	if p.name == "" {
+		return "the first policy"
 	}
-	return nil, nil
+	return p.name
 }
 
-// Revive is the scripted policy's.
-func (s *script) Suspend() {}
+// hear writes down what a policy is told.
+func (p *player) hear(what string) {
+	p.out.WriteString("tell ")
+	if p.name != "" {
+		p.out.WriteString(p.name + ": ")
+	}
+	p.out.WriteString(what + "\n")
+}
 
-func (s *script) Revive() (bool, error) {
-	if s.dead {
+// find returns the rule for what a policy is told, nil when it has none.
+func (p *player) find(kind, component string) *rule {
+	for _, r := range p.rules {
+		if r.kind == kind && r.times != 0 && (r.component == "" || r.component == component) {
+			r.times--
+			return r
+		}
+	}
+	return nil
+}
+
+// fail makes the policy fail as a rule says.
+func (p *player) fail(how string) error {
+	p.fresh, p.dead = how == "fails-fresh", how == "fails-dead"
+	p.out.WriteString("  <- " + how + "\n")
+	return errors.New("the script says so")
+}
+
+// Decide, Revive and Suspend make it a host.Policy.
+
+func (p *player) Decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
+	p.hear(p.event(ev, payload))
+	component := ""
+	if ev.Component != abi.None {
+		component = p.e.Name(host.ID(ev.Component))
+	}
+	r := p.find(ev.Kind.String(), component)
+	if r == nil {
+		return nil, nil
+	}
+	if r.fails != "" {
+		return nil, p.fail(r.fails)
+	}
+	var words []string
+	for _, d := range r.answer {
+		words = append(words, p.decision(d))
+	}
+	p.out.WriteString("  <- " + strings.Join(words, ", ") + "\n")
+	return r.answer, nil
+}
+
+func (p *player) Revive() (bool, error) {
+	if p.dead {
 		return false, errors.New("the script says that it is dead")
 	}
-	return s.fresh, nil
+	return p.fresh, nil
+}
+
+func (p *player) Suspend() { p.hear("suspended") }
+
+// Save and Restore make it a host.StateKeeper.
+
+func (p *player) Save() ([]byte, error) {
+	p.hear("save")
+	r := p.find("SAVE", "")
+	switch {
+	case r == nil:
+		return nil, nil
+	case r.fails != "":
+		return nil, p.fail(r.fails)
+	}
+	p.out.WriteString("  <- " + r.text + "\n")
+	return []byte(r.text), nil
+}
+
+func (p *player) Restore(blob []byte) (bool, error) {
+	p.hear("restore " + string(blob))
+	r := p.find("RESTORE", "")
+	switch {
+	case r == nil:
+		return true, nil
+	case r.fails != "":
+		return false, p.fail(r.fails)
+	}
+	p.out.WriteString("  <- " + r.text + "\n")
+	return r.text != "no", nil
 }
 
 func (s *script) decision(d abi.Decision) string {
@@ -434,6 +535,10 @@ func (s *script) parse(t *testing.T, line string) *rule {
 			s.id(t, w)
 			r.component = w
 		}
+	}
+	if r.kind == "SAVE" || r.kind == "RESTORE" {
+		r.text = strings.TrimSpace(tail)
+		return r
 	}
 	for text := range strings.SplitSeq(tail, ",") {
 		words := strings.Fields(text)
