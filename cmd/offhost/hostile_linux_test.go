@@ -158,3 +158,24 @@ func (m member) checkTime(t *testing.T, offhost program, args []string, took, wi
 			took, most, without, events)
 	}
 }
+
+func TestAThousandSwapsTakeNoMoreMemoryThanAHundred(t *testing.T) {
+	offhost := buildProgram(t)
+	swaps := func(n int) (report.Report, cost) {
+		var list []string
+		for i := range n {
+			list = append(list, fmt.Sprintf("%d:%s", 500+40*i, []string{"lru", "sticky-loop"}[i%2]))
+		}
+		r, c := offhost.run(t, "flux-bf16-blocks", "--budget", "20GB", "--ignore-workspace", "--baselines", "none", "--swap", strings.Join(list, ","))
+		if r.Swaps != int64(n) || r.SwapsRefused != 0 || r.Faults != 0 {
+			t.Errorf("%d swaps, %d refused, %d faults; want %d, none, none", r.Swaps, r.SwapsRefused, r.Faults, n)
+		}
+		return r, c
+	}
+	_, few := swaps(100)
+	_, many := swaps(1000)
+	t.Logf("100 swaps: %v, %v; 1,000: %v, %v", few.time, few.peak, many.time, many.peak)
+	if many.peak > few.peak+16*units.MiB {
+		t.Errorf("1,000 swaps took %v, 100 took %v", many.peak, few.peak)
+	}
+}
