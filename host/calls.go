@@ -29,6 +29,7 @@ type call struct {
 	workspace units.Bytes
 	since     time.Duration
 	seq       uint64 // number of its CALL event
+	step      uint32 // position in its request
 	admitted  bool
 	granted   bool
 }
@@ -193,6 +194,7 @@ func (e *Engine) call(in *Input) error {
 	*k = call{id: in.Call, c: e.components[in.Component], r: r, workspace: in.Workspace, since: e.now}
 	if r != nil {
 		r.step++
+		k.step = r.step
 		r.maxWork = max(r.maxWork, k.workspace)
 	}
 	e.calls = append(e.calls, k)

@@ -76,7 +76,7 @@ func (e *Engine) callEvent(kind abi.Kind, k *call) abi.Event {
 	ev := e.componentEvent(kind, k.c)
 	ev.Workspace = uint64(k.workspace)
 	if k.r != nil {
-		ev.Request, ev.Session, ev.Step, ev.Steps = k.r.id, k.r.session, k.r.step, k.r.steps
+		ev.Request, ev.Session, ev.Step, ev.Steps = k.r.id, k.r.session, k.step, k.r.steps
 	}
 	return ev
 }
