@@ -17,12 +17,13 @@ import (
 type fakeView struct {
 	components []standing
 	free       units.Bytes
+	ahead      units.Bytes // that may be prefetched before a client acts again
 }
 
 func (v fakeView) count() int              { return len(v.components) }
 func (v fakeView) standing(id ID) standing { return v.components[id] }
 func (v fakeView) room() units.Bytes       { return v.free }
-func (v fakeView) aheadRoom() units.Bytes  { return units.MaxBytes }
+func (v fakeView) aheadRoom() units.Bytes  { return v.ahead }
 func (v fakeView) chunkSize() units.Bytes  { return 8 }
 
 // Components of the view that the tests judge against.
@@ -34,9 +35,10 @@ const (
 	keptOne
 	inUse
 	stuckOne
+	more // 8 missing
 )
 
-var aView = fakeView{free: 10, components: []standing{
+var aView = fakeView{free: 10, ahead: 64, components: []standing{
 	here:     {evictable: 24},
 	part:     {evictable: 16, missing: 20},
 	gone:     {missing: 40},
@@ -44,6 +46,7 @@ var aView = fakeView{free: 10, components: []standing{
 	keptOne:  {evictable: 8, kept: true},
 	inUse:    {evictable: 8, use: true},
 	stuckOne: {evictable: 8, stuck: true},
+	more:     {missing: 8},
 }}
 
 func evict(c uint32, arg uint64) abi.Decision {
@@ -95,6 +98,8 @@ func TestValidateJudgesEachDecision(t *testing.T) {
 		{"prefetch after an eviction that is refused", nobody, 0, []abi.Decision{evict(keptOne, 0), prefetch(gone, 8)},
 			[]word{{Code: abi.RejectKept}, {Code: abi.RejectNoRoom}}},
 		{"two prefetches share the room", nobody, 40, []abi.Decision{prefetch(gone, 24), prefetch(part, 0)}, []word{{0, 24}, {Code: abi.RejectNoRoom}}},
+		{"prefetch more than is moved for nobody", nobody, 999, []abi.Decision{evict(here, 0), prefetch(gone, 0), prefetch(part, 0), prefetch(more, 8)},
+			[]word{{0, 24}, {0, 40}, {0, 20}, {Code: abi.RejectNoRoom}}},
 		{"retain", nobody, 0, []abi.Decision{retain(gone, 1), retain(inUse, 1<<63)}, []word{{}, {}}},
 		{"retain for no call", nobody, 0, []abi.Decision{retain(gone, 0)}, []word{{Code: abi.RejectBadArgument}}},
 		{"retain goes with either", nobody, 10, []abi.Decision{retain(here, 1), evict(here, 0), prefetch(part, 8), retain(part, 1)},
@@ -133,7 +138,7 @@ func TestValidateVoidsWhatCannotBeMeant(t *testing.T) {
 	}{
 		{"operation 0", []abi.Decision{{Op: 0, Component: here}}, "operation 0 is unknown"},
 		{"operation 4", []abi.Decision{evict(here, 0), {Op: 4, Component: part}}, "decision 1: operation 4 is unknown"},
-		{"a component after the last", []abi.Decision{evict(uint32(len(aView.components)), 0)}, "component 7 is unknown, 7 are registered"},
+		{"a component after the last", []abi.Decision{evict(uint32(len(aView.components)), 0)}, "component 8 is unknown, 8 are registered"},
 		{"no component", []abi.Decision{retain(abi.None, 1)}, "component 4294967295 is unknown"},
 		{"evict twice", []abi.Decision{evict(here, 8), evict(part, 8), evict(here, 16)}, "decisions 0 and 2 both evict component 0"},
 		{"prefetch twice", []abi.Decision{prefetch(gone, 8), prefetch(gone, 8)}, "decisions 0 and 1 both prefetch"},
@@ -161,7 +166,7 @@ func FuzzValidate(f *testing.F) {
 	f.Add([]byte{8, 8, 1, 8, 8, 2, 8, 8, 4, 8, 8, 8}, int64(-3), uint32(1), []byte{1, 0, 0, 1, 1, 0, 1, 2, 0, 1, 3, 0})
 	f.Add([]byte{}, int64(0), uint32(0), []byte{9, 9, 9})
 	f.Fuzz(func(t *testing.T, state []byte, free int64, asked uint32, text []byte) {
-		v := fakeView{free: units.Bytes(free)}
+		v := fakeView{free: units.Bytes(free), ahead: 300}
 		for ; len(state) >= 3; state = state[3:] {
 			v.components = append(v.components, standing{evictable: units.Bytes(state[0]), missing: units.Bytes(state[1]),
 				pinned: state[2]&1 != 0, kept: state[2]&2 != 0, use: state[2]&4 != 0, stuck: state[2]&8 != 0})
@@ -194,7 +199,7 @@ func FuzzValidate(f *testing.F) {
 		if len(got) != len(answer) {
 			t.Fatalf("%d verdicts on %d decisions", len(got), len(answer))
 		}
-		room := v.free
+		room, ahead := v.free, v.ahead
 		seen := map[abi.Decision]bool{}
 		for i, g := range got {
 			if int(g.Component) >= len(v.components) || g.Op < abi.Evict || g.Op > abi.Prefetch {
@@ -216,11 +221,12 @@ func FuzzValidate(f *testing.F) {
 				}
 				room += g.bytes
 			case abi.Prefetch:
-				if g.Component == asked || g.bytes <= 0 || g.bytes > s.missing || g.bytes > room ||
+				if g.Component == asked || g.bytes <= 0 || g.bytes > s.missing || g.bytes > room || g.bytes > ahead ||
 					g.bytes < s.missing && g.bytes%v.chunkSize() != 0 {
 					t.Fatalf("%+v passed with %d of room, of a component with %+v", g, room, s)
 				}
 				room -= g.bytes
+				ahead -= g.bytes
 			case abi.Retain:
 				if g.Arg == 0 {
 					t.Fatalf("%+v passed", g)

@@ -57,8 +57,8 @@ func TestTransfers(t *testing.T) {
 			[]completion{{1, ms + 10*us}, {2, 3*ms + 20*us}, {3, 3*ms + 30*us}}},
 		{"both directions run beside each other", []host.Action{in(1, 1e6), back(2, 1e6), in(3, 1e6)},
 			[]completion{{1, ms + 10*us}, {2, 2*ms + 10*us}, {3, 2*ms + 20*us}}},
-		{"a release takes a fixed time and delays no copy", []host.Action{release(1), release(2), in(3, 1e6)},
-			[]completion{{1, 20 * us}, {2, 20 * us}, {3, ms + 10*us}}},
+		{"a release takes a fixed time, delays no copy and waits for none", []host.Action{release(1), in(2, 1e6), back(3, 0), release(4)},
+			[]completion{{3, 10 * us}, {1, 20 * us}, {4, 20 * us}, {2, ms + 10*us}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := sim.New(config)
