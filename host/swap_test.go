@@ -1,0 +1,139 @@
+package host_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/offhost/offhost/abi"
+	"github.com/offhost/offhost/host"
+)
+
+// failsAt is a policy with saved state that fails at one event, counted from when it
+// was told the state.
+type failsAt struct {
+	event    int
+	told     int
+	restored bool
+}
+
+func (p *failsAt) Decide(ev *abi.Event, _ []byte) ([]abi.Decision, error) {
+	if !p.restored {
+		return nil, nil
+	}
+	if p.told++; p.told == p.event {
+		return nil, errors.New("it fails")
+	}
+	return nil, nil
+}
+
+func (p *failsAt) Revive() (bool, error) { return false, nil }
+func (p *failsAt) Suspend()              {}
+func (p *failsAt) Save() ([]byte, error) { return nil, nil }
+func (p *failsAt) Restore(b []byte) (bool, error) {
+	p.restored = true
+	return string(b) == "state", nil
+}
+
+// A fault within a hundred events of a restore is laid at the door of the state, one
+// after that is not, and neither is the second of two.
+func TestAFaultSoonAfterARestoreCondemnsTheState(t *testing.T) {
+	for _, c := range []struct {
+		fails  int
+		blob   string
+		forget int
+	}{
+		{1, "state", 1}, {100, "state", 1}, {101, "state", 0}, {1, "not taken", 0},
+	} {
+		e, err := host.New(host.Config{Budget: 16, Chunk: 8, Granularity: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		forgotten, faults := 0, 0
+		step := func(in host.Input) {
+			out, err := e.Step(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range out.Records {
+				switch r.Kind {
+				case host.RecForget:
+					forgotten++
+				case host.RecFault:
+					faults++
+				}
+			}
+		}
+		step(host.Input{Kind: host.InSwap, Policy: &failsAt{event: c.fails}, Blob: []byte(c.blob)})
+		for r := range uint32(60) { // two events each
+			step(host.Input{Kind: host.InBegin, Request: r + 1})
+			step(host.Input{Kind: host.InEnd, Request: r + 1})
+		}
+		if forgotten != c.forget || faults != 1 {
+			t.Errorf("restored %q, a fault at event %d: forgotten %d times after %d faults, want %d after 1", c.blob, c.fails, forgotten, faults, c.forget)
+		}
+	}
+}
+
+// keeper counts what becomes of it.
+type keeper struct {
+	host.Policy
+	state     string
+	suspended int
+}
+
+func (k *keeper) Decide(*abi.Event, []byte) ([]abi.Decision, error) { return nil, nil }
+func (k *keeper) Revive() (bool, error)                             { return true, nil }
+func (k *keeper) Suspend()                                          { k.suspended++ }
+func (k *keeper) Save() ([]byte, error)                             { return []byte(k.state), nil }
+func (k *keeper) Restore(b []byte) (bool, error)                    { k.state = string(b); return true, nil }
+
+// However many policies take over, the engine holds the one that decides and the one
+// before it; all others are given back, each once, and state passes from each to the next.
+func TestExchangedPoliciesAreGivenBackOnce(t *testing.T) {
+	const swaps = 1000
+	first := &keeper{state: "handed on"}
+	e, err := host.New(host.Config{Budget: 16, Chunk: 8, Granularity: 2, Policy: first})
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := map[host.Policy]int{}
+	step := func(in host.Input) {
+		out, err := e.Step(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range out.Actions {
+			if a.Kind == host.ActDiscard {
+				given[a.Policy]++
+			}
+		}
+	}
+	step(host.Input{Kind: host.InBegin, Request: 1})
+	all := []*keeper{first}
+	for i := range swaps {
+		k := &keeper{}
+		all = append(all, k)
+		step(host.Input{Kind: host.InSwap, Policy: k, Handover: true, Trial: i % 2})
+		step(host.Input{Kind: host.InEnqueued, Request: 2}) // an event, which ends a trial of one
+		if got := all[len(all)-1].state; got != "handed on" {
+			t.Fatalf("policy %d was handed %q", i+2, got)
+		}
+	}
+	kept := slices.DeleteFunc(slices.Clone(all), func(k *keeper) bool { return given[k] == 1 })
+	if len(kept) != 2 || kept[1] != all[swaps] || kept[0] != all[swaps-1] || len(given) != swaps-1 {
+		t.Errorf("%d of %d were given back once, %d are held; want all but the last two", len(given), swaps+1, len(kept))
+	}
+	for i, k := range all {
+		want := 1
+		if i == swaps {
+			want = 0
+		}
+		if k.suspended != want {
+			t.Fatalf("policy %d was suspended %d times, want %d", i+1, k.suspended, want)
+		}
+	}
+	if c := e.Counters(); c.Swaps != swaps || c.SwapsRefused != 0 || c.Faults != 0 {
+		t.Errorf("counted %d swaps, %d refused, %d faults", c.Swaps, c.SwapsRefused, c.Faults)
+	}
+}
