@@ -150,11 +150,21 @@ func (d *Driver) Call(in Input) error {
 // Advance lets the device's clock run until a time, and delivers what completes.
 func (d *Driver) Advance(until time.Duration) error {
 	for {
-		c, ok := d.Device.Wait(until)
-		if !ok {
-			return nil
+		limit := until
+		if t, ok := d.Engine.Deadline(); ok {
+			limit = min(limit, t)
 		}
-		if err := d.complete(c); err != nil {
+		c, ok := d.Device.Wait(limit)
+		var err error
+		switch {
+		case ok:
+			err = d.complete(c)
+		case limit == until:
+			return nil
+		default:
+			err = d.Step(Input{Kind: InTick})
+		}
+		if err != nil {
 			return err
 		}
 	}
