@@ -75,6 +75,31 @@ func TestAFaultSoonAfterARestoreCondemnsTheState(t *testing.T) {
 	}
 }
 
+// State that comes with a swap is restored when the policy takes over, so that what it
+// makes of it does not depend on how long its trial was.
+func TestStateIsRestoredWhenATrialIsOver(t *testing.T) {
+	e, err := host.New(host.Config{Budget: 16, Chunk: 8, Granularity: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &keeper{}
+	for i, in := range []host.Input{
+		{Kind: host.InSwap, Policy: p, Trial: 2, Blob: []byte("state")},
+		{Kind: host.InBegin, Request: 1},
+		{Kind: host.InEnd, Request: 1},
+	} {
+		if p.state != "" {
+			t.Fatalf("restored before input %d, during the trial", i+1)
+		}
+		if _, err := e.Step(in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p.state != "state" {
+		t.Errorf("restored %q when it took over, want the state", p.state)
+	}
+}
+
 // keeper counts what becomes of it.
 type keeper struct {
 	host.Policy
