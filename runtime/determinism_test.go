@@ -47,6 +47,7 @@ func TestDecisionsAreTheSameInEveryMode(t *testing.T) {
 								mode.name, part, r.Decisions, r.DecisionsSHA256, r.MakespanNS, r.Faults, first.Decisions, first.DecisionsSHA256, first.MakespanNS)
 						}
 					}
+					t.Logf("at %d tenths: %d decisions, %s", part, first.Decisions, first.DecisionsSHA256)
 				}
 			})
 		}

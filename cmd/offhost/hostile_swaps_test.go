@@ -46,6 +46,7 @@ type witnessed struct {
 	at       []int64 // of modules[1:]
 	see      func(w *witness, ev abi.Event, payload []byte, answer []abi.Decision, err error)
 	swapped  func(number int) // called before each swap
+	config   runtime.Config
 }
 
 func (c witnessed) run(t *testing.T) *report.Report {
@@ -64,11 +65,15 @@ func (c witnessed) run(t *testing.T) *report.Report {
 		if err != nil {
 			return replay.Module{}, err
 		}
-		p, loaded, err := load(context.Background(), m, runtime.Config{})
+		p, loaded, err := load(context.Background(), m, c.config)
 		if err != nil {
 			return replay.Module{}, err
 		}
-		loaded.Policy = &witness{p, number, c.see}
+		see := c.see
+		if see == nil {
+			see = func(*witness, abi.Event, []byte, []abi.Decision, error) {}
+		}
+		loaded.Policy = &witness{p, number, see}
 		return loaded, nil
 	}
 	first, err := load(1)
