@@ -16,14 +16,14 @@ import (
 	"github.com/offhost/offhost/runtime/meter"
 )
 
-// What compiling costs grows with the control instructions of a function and with
-// their product with its locals, and nothing can interrupt it. A module above these
-// runs on the interpreter, which answers the same and is ready at once. Go's own
-// guests stay far below.
+// What compiling costs grows faster than the code, and nothing can interrupt it. A
+// module above one of these runs on the interpreter, which answers the same and is
+// ready at once. Go's guests, the largest known, are at half of each or below.
 const (
 	maxCompiledControls = 2000    // of one function
 	maxCompiledProduct  = 1 << 18 // locals times control instructions of one function
-	maxCompiledTotal    = 1 << 21 // the same, summed over the module
+	maxCompiledTotal    = 1 << 20 // the same, summed over the module
+	maxCompiledWork     = 5 << 20 // meter.Stats.Work
 )
 
 // Load checks a module, compiles it and starts an instance that is ready for its
@@ -177,10 +177,11 @@ func (l *loader) compile(ctx context.Context) (string, error) {
 		config, engine = wazero.NewRuntimeConfigInterpreter(), "interpreter"
 	case l.stats.MaxControls > maxCompiledControls,
 		l.stats.MaxLocalsControls > maxCompiledProduct,
-		l.stats.LocalsControls > maxCompiledTotal:
+		l.stats.LocalsControls > maxCompiledTotal,
+		l.stats.Work > maxCompiledWork:
 		config, engine = wazero.NewRuntimeConfigInterpreter(), "interpreter"
 		p.logger.Warn("policy is too complex to be compiled and is interpreted", "policy", p.info.Name,
-			"controls", l.stats.MaxControls, "locals_x_controls", l.stats.MaxLocalsControls)
+			"controls", l.stats.MaxControls, "locals_x_controls", l.stats.MaxLocalsControls, "work", l.stats.Work)
 	}
 	p.info.Engine = engine
 	config = config.WithMemoryLimitPages(l.cfg.Limits.MemoryPages).WithDebugInfoEnabled(false)

@@ -7,6 +7,8 @@ const (
 	maxLocalGroups = 4096
 	maxDepth       = 4096 // blocks inside each other
 	maxLabels      = 8192 // of one br_table
+	maxOperands    = 1 << 14
+	maxRewritten   = 3 << 19 // bytes, with counters
 )
 
 // A frame is an open block of the function being rewritten.
@@ -89,6 +91,8 @@ type body struct {
 
 	entry    region // the function's first, charged as it is entered
 	controls int    // control instructions
+	blocks   int    // places where the metered code splits
+	work     int    // to compile the rest, in units of workPlain
 }
 
 // patchSize is the width of a charge's constant: 4 bytes of signed LEB128 hold
@@ -119,10 +123,12 @@ func (w *body) count(cost int) {
 		w.open.code = len(w.out)
 	}
 	w.open.cost += cost
+	w.work += workPlain
 }
 
 // trapIfSpent stores the fuel on top of the stack and leaves when it is negative.
 func (w *body) trapIfSpent() {
+	w.blocks++
 	w.instrU(opLocalTee, w.fuel)
 	w.instrS(opI64Const, 0)
 	w.instr(opI64LtS)
@@ -143,6 +149,7 @@ func (w *body) closeRegion() {
 		w.setCost(by, by.cost+r.cost)
 		// Take the charge out again; little follows it.
 		w.out = append(w.out[:r.start], w.out[r.code:]...)
+		w.blocks--
 		return
 	}
 	w.setCost(r, r.cost)
@@ -227,6 +234,12 @@ func (w *body) rewrite(t FuncType, exit []byte) []byte {
 	w.open = &w.entry
 	for w.err == nil && len(w.frames) > 0 {
 		w.instruction()
+		switch {
+		case w.top > maxOperands:
+			w.fail(ErrTooLarge, "more than %d operands on the stack", maxOperands)
+		case len(w.out) > maxRewritten:
+			w.fail(ErrTooLarge, "more than %d bytes of code with counters", maxRewritten)
+		}
 	}
 	if w.done() != nil {
 		return nil
@@ -346,6 +359,7 @@ func (w *body) instruction() {
 			w.plain(op, 0, 1)
 		} else {
 			w.count(costExit)
+			w.work += workExit
 			w.sized(w.opt.MemoryPages, -13) // the bytes of a page, by bytesPerFuel
 			w.pop(1)
 			w.push(1)
@@ -366,6 +380,9 @@ func (w *body) instruction() {
 		w.out = append(w.out, w.bytes(8)...)
 	case op >= 0x45 && op <= 0xc4:
 		w.count(plainCost(op) - costPlain)
+		if plainCost(op) > costPlain {
+			w.work += workChecked
+		}
 		if unary(op) {
 			w.plain(op, 1, 1)
 		} else {
@@ -379,6 +396,7 @@ func (w *body) instruction() {
 		w.plain(op, 1, 1)
 	case op == opRefFunc:
 		w.count(costExit)
+		w.work += workExit
 		w.plain(op, 0, 1)
 		w.out = appendU(w.out, uint64(w.index("function", len(w.m.funcs))))
 	case op == prefixMisc:
@@ -420,6 +438,7 @@ func (w *body) variable(op byte) {
 		i = w.index("global", w.m.globals)
 	default:
 		i = w.index("table", len(w.m.tables))
+		w.work += workChecked
 	}
 	switch op {
 	case opLocalGet, opGlobalGet:
@@ -441,6 +460,7 @@ func (w *body) memory(pop, push, cost int, op ...byte) {
 		w.fail(ErrUnsupported, "memory access with flags %#x (multi-memory)", align)
 	}
 	w.count(cost)
+	w.work += workMemory
 	w.pop(pop)
 	w.push(push)
 	w.out = appendU(appendU(append(w.out, op...), uint64(align)), uint64(offset))
@@ -453,6 +473,7 @@ func (w *body) misc(sub uint32) {
 	}
 	if sub <= miscTruncLast {
 		w.count(costTruncate)
+		w.work += workChecked
 		w.out = append(w.out, prefixMisc, byte(sub))
 		return
 	}
@@ -479,6 +500,8 @@ func (w *body) misc(sub uint32) {
 	default: // data.drop, elem.drop
 		imm[0] = w.u32()
 	}
+	w.work += workBulk
+	w.blocks += bulkBlocks
 	switch sub {
 	case miscMemoryInit, miscMemoryCopy, miscMemoryFill:
 		w.count(costBulk)

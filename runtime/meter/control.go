@@ -4,6 +4,7 @@ package meter
 func (w *body) control(op byte) {
 	if op != opEnd && op != opElse && op < opCall {
 		w.controls++
+		w.blocks++
 	}
 	switch op {
 	case opUnreachable:
@@ -44,6 +45,7 @@ func (w *body) control(op byte) {
 		w.count(costIndirect)
 		n := w.reader.count("branch labels", 1, maxLabels)
 		w.instrU(op, uint32(n))
+		w.work += n * workLabel
 		for range n + 1 {
 			i := w.label()
 			if w.err != nil {
@@ -77,6 +79,7 @@ func (w *body) control(op byte) {
 			return
 		}
 		w.pop(1)
+		w.work += workExit
 		w.call(op, w.m.types[t], costIndirect)
 		w.out = appendU(appendU(w.out, uint64(t)), uint64(table))
 		w.loadFuel()
@@ -86,6 +89,7 @@ func (w *body) control(op byte) {
 func (w *body) call(op byte, t FuncType, cost int) {
 	w.calls = true
 	w.count(cost)
+	w.work += workCall + len(t.Params) + len(t.Results)
 	w.storeFuel()
 	w.pop(len(t.Params))
 	w.push(len(t.Results))

@@ -86,13 +86,16 @@ type Stats struct {
 	// costs grows with these. The Max fields are those of the largest function.
 	Controls, MaxControls             int
 	LocalsControls, MaxLocalsControls int
+	// Work is what compiling takes, in units of about a plain instruction.
+	Work int
 	// Floats counts the instructions that may make a NaN.
 	Floats int
 }
 
 // Limits of a module's code as a whole.
 const (
-	maxCode = 8 << 20 // bytes of all bodies before metering
+	maxMetered   = 8 << 20 // bytes of all bodies with counters
+	maxAllLocals = 4 << 20 // of all functions together
 )
 
 // Meter decodes a module and returns it metered. See Module.Meter.
@@ -216,13 +219,9 @@ func (m *Module) code(opt *Options) (c rewritten, stats Stats, err error) {
 		return count - 1
 	}
 	exits := map[string][]byte{"": {blockVoid}} // block types by results
-	size := 0
+	locals := 0
 	for i, code := range m.codes {
 		fn := i + len(m.Imports)
-		size += code.end - code.off
-		if size > maxCode {
-			return c, stats, fmt.Errorf("%w: more than %d bytes of code", ErrTooLarge, maxCode)
-		}
 		t := m.types[m.funcs[fn]]
 		exit, ok := exits[string(t.Results)]
 		if !ok {
@@ -244,6 +243,13 @@ func (m *Module) code(opt *Options) (c rewritten, stats Stats, err error) {
 		}
 		c.bodies = append(appendU(c.bodies, uint64(len(b))), b...)
 		stats.add(w)
+		locals += w.locals
+		if len(c.bodies) > maxMetered {
+			return c, stats, fmt.Errorf("%w: more than %d bytes of code with counters", ErrTooLarge, maxMetered)
+		}
+		if locals > maxAllLocals {
+			return c, stats, fmt.Errorf("%w: more than %d locals in all functions together", ErrTooLarge, maxAllLocals)
+		}
 	}
 
 	for _, index := range m.funcs[len(m.Imports):] {
@@ -293,6 +299,7 @@ func (s *Stats) add(w *body) {
 	product := w.locals * w.controls
 	s.Functions++
 	s.Controls += w.controls
+	s.Work += w.bodyWork()
 	s.Floats += w.floats
 	s.MaxControls = max(s.MaxControls, w.controls)
 	s.LocalsControls += product

@@ -314,6 +314,8 @@ func TestRefusals(t *testing.T) {
 		{"constant of 65 bits", function(opI64Const, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, opDrop, opEnd), ErrMalformed, "longer than 64 bits"},
 		{"too many locals", header(section(secType, 1, 0x60, 0, 0), section(secFunction, 1, 0),
 			section(secCode, 1, 6, 1, 0xff, 0xff, 0x3f, I32, opEnd)), ErrTooLarge, "1048575 locals, at most 4096"},
+		{"operands without end", function([]byte(strings.Repeat("\x41\x00", maxOperands+1))...), ErrTooLarge, "more than 16384 operands"},
+		{"code that grows too much", function([]byte(strings.Repeat("\x41\x00\x40\x00\x1a", 60_000))...), ErrTooLarge, "more than 1572864 bytes of code with counters"},
 		{"blocks without end", function(append([]byte(strings.Repeat("\x02\x40", maxDepth+1)), strings.Repeat("\x0b", maxDepth+2)...)...), ErrTooLarge, "nested deeper"},
 	}
 	for _, tt := range tests {

@@ -18,7 +18,7 @@ const (
 	maxGlobals    = 4096
 	maxExports    = 1024
 	maxSegments   = 1 << 16 // element segments, and data segments
-	maxElements   = 1 << 17 // entries of one element segment
+	maxElements   = 1 << 18 // entries of all element segments together
 	maxCustom     = 1024    // custom sections
 	maxNameBytes  = 256     // an import's, an export's or a custom section's name
 	maxNames      = 256 << 10
@@ -285,8 +285,9 @@ func (m *Module) section(id byte, r *reader) {
 		m.start = &i
 	case secElement:
 		n := r.count("element segments", 2, maxSegments)
+		left := maxElements
 		for range n {
-			element(r)
+			left -= element(r, left)
 		}
 		m.raw[id] = content
 	case secDataCount:
@@ -478,13 +479,13 @@ func refType(r *reader) byte {
 	return t
 }
 
-// element skips one element segment; its flag is three bits: passive or
+// element skips one element segment of at most left entries and returns how many it has; its flag is three bits: passive or
 // declarative, explicit table index, expressions instead of indices.
-func element(r *reader) {
+func element(r *reader, left int) (n int) {
 	flag := r.u32()
 	if flag > 7 {
 		r.fail(ErrMalformed, "element segment of kind %d, want 0 to 7", flag)
-		return
+		return 0
 	}
 	active := flag&1 == 0
 	if active {
@@ -501,7 +502,7 @@ func element(r *reader) {
 			r.fail(ErrMalformed, "element kind %#x, want 0", k)
 		}
 	}
-	n := r.count("elements", 1, maxElements)
+	n = r.count("elements", 1, left)
 	for range n {
 		if expressions {
 			constExpr(r)
@@ -509,9 +510,10 @@ func element(r *reader) {
 			r.u32()
 		}
 		if r.err != nil {
-			return
+			return n
 		}
 	}
+	return n
 }
 
 func data(r *reader) {

@@ -56,6 +56,7 @@ func (w *body) canonical(l lane) {
 	}
 	w.floats++
 	w.pushed += 4
+	w.work += workChecked
 	s := w.local(typ)
 	w.instrU(opLocalTee, s)
 	w.out = append(w.out, canonicalNaN[l]...)
