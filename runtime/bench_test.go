@@ -2,9 +2,11 @@ package runtime
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/offhost/offhost/abi"
+	"github.com/offhost/offhost/policies"
 )
 
 // warm loads oldest.wasm and tells it of 64 resident components and their calls.
@@ -58,6 +60,46 @@ func BenchmarkDecide(b *testing.B) {
 				}
 				b.ReportMetric(float64(p.FuelUsed()-used)/float64(b.N), "fuel/op")
 			})
+		}
+	}
+}
+
+// What the counters cost the built-in policies: events about 64 components, in a loop
+// that they know.
+func BenchmarkShipped(b *testing.B) {
+	log := eventLog(1, 64, 4000)
+	for _, builtin := range policies.List() {
+		for _, ev := range []abi.Event{{Kind: abi.Call}, {Kind: abi.Need, Amount: 1 << 30}} {
+			for _, mode := range []struct {
+				name string
+				cfg  Config
+			}{{"metered", Config{}}, {"unmetered", Config{unmetered: true}}} {
+				b.Run(fmt.Sprint(builtin.Name, "/", ev.Kind, "/", mode.name), func(b *testing.B) {
+					p, err := Load(context.Background(), builtin.Wasm, mode.cfg)
+					if err != nil {
+						b.Fatal(err)
+					}
+					defer p.Close()
+					tell := func(ev *abi.Event) {
+						if _, err := p.Decide(ev, nil); err != nil {
+							b.Fatal(err)
+						}
+					}
+					for _, past := range log {
+						tell(&past)
+					}
+					ev := ev
+					ev.Seq = uint64(len(log))
+					used := p.FuelUsed()
+					b.ReportAllocs()
+					for b.Loop() {
+						ev.Seq++
+						ev.Component = uint32(ev.Seq) % 64
+						tell(&ev)
+					}
+					b.ReportMetric(float64(p.FuelUsed()-used)/float64(b.N), "fuel/op")
+				})
+			}
 		}
 	}
 }
