@@ -117,12 +117,13 @@ func TestDecideDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// Spending all of an event's fuel, in the ways that cost the most time for it.
+// Spending the most that an event may have, in the ways that cost the most time for
+// it.
 func BenchmarkOutOfFuel(b *testing.B) {
 	for name, component := range map[string]uint32{"loop": probeEndless, "calls": probeExponential,
 		"fill": probeFills, "grow": probeMemoryBomb, "recursion": probeRecurse} {
 		b.Run(name, func(b *testing.B) {
-			p := load(b, "probe", Config{})
+			p := load(b, "probe", Config{Limits: Limits{Refill: DefaultFuel}})
 			for b.Loop() {
 				if _, err := p.Decide(&abi.Event{Component: component}, nil); err == nil {
 					b.Fatal("no fault")
