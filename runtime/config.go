@@ -20,14 +20,14 @@ import (
 type Limits struct {
 	// Fuel is the most that one event may spend: what was saved, too. The default,
 	// DefaultFuel, is more than the built-in policies need for their longest answer
-	// over 4,096 components (734,000), and is spent in 0.7 ms at most, the chain of
+	// over 4,096 components (910,000), and is spent in 0.7 ms at most, the chain of
 	// cache misses aside, which takes 2.7.
 	Fuel uint64
 	// Refill is what each event adds to what the events before it left, up to Fuel.
 	// It bounds what a policy may spend for long: the default, DefaultRefill, is 10 to
 	// 35 µs of compiled code an event, and 20 times what the built-in policies need
-	// for their answers over 64 components. With 100,000, sticky-loop ran dry once
-	// when it evicted for the first time among 4,096. A fresh instance has saved
+	// for their answers over 64 components. With 100,000, sticky-loop ran dry 1
+	// to 6 times when it began to evict among 4,096. A fresh instance has saved
 	// nothing.
 	Refill uint64
 	// StartFuel is what starting may spend in all: the start function, _initialize
