@@ -14,6 +14,7 @@ import (
 	"github.com/offhost/offhost/host/report"
 	"github.com/offhost/offhost/host/trace"
 	"github.com/offhost/offhost/runtime"
+	"github.com/offhost/offhost/runtime/state"
 )
 
 // A request is one replay: the settings, and what they name, opened.
@@ -53,8 +54,9 @@ func replayTrace(ctx context.Context, r request) (*report.Report, error) {
 	}
 	limits := runtime.Config{
 		MaxPayload: len(lines),
-		Limits:     runtime.Limits{Fuel: r.Policy.Fuel, StartFuel: r.Policy.StartFuel, MemoryPages: r.Policy.MemoryPages},
+		Limits:     runtime.Limits{Fuel: r.Policy.Fuel, Refill: r.Policy.Refill, StartFuel: r.Policy.StartFuel, MemoryPages: r.Policy.MemoryPages},
 		Seed:       r.Seed,
+		CacheDir:   r.Policy.CacheDir,
 		Logger:     r.log,
 	}
 	pinned := limits
@@ -79,6 +81,14 @@ func replayTrace(ctx context.Context, r request) (*report.Report, error) {
 		D2H:             r.Link.D2H,
 		Pageable:        r.Link.Pageable,
 		Baselines:       r.Baselines,
+	}
+	if r.Policy.StateDir != "" {
+		store, err := state.Open(r.Policy.StateDir, r.log)
+		if err != nil {
+			return nil, err
+		}
+		defer store.Close()
+		c.State = stateStore{store}
 	}
 	for i, s := range r.Swaps {
 		m := r.swaps[i]
@@ -109,8 +119,18 @@ func load(ctx context.Context, m module, cfg runtime.Config) (*runtime.Policy, r
 		Policy:  p,
 		Info:    report.Policy{Name: info.Name, SHA256: info.SHA256, ABI: info.ABI},
 		Reasons: info.Reasons,
+		Schema:  info.Schema,
 	}, nil
 }
+
+// stateStore finds the blobs of a module under its key.
+type stateStore struct{ *state.Store }
+
+func stateKey(m replay.Module) state.Key { return state.KeyOf(m.Schema, m.Info.SHA256) }
+
+func (s stateStore) Get(m replay.Module) ([]byte, error)    { return s.Store.Get(stateKey(m)) }
+func (s stateStore) Put(m replay.Module, blob []byte) error { return s.Store.Put(stateKey(m), blob) }
+func (s stateStore) Delete(m replay.Module) error           { return s.Store.Delete(stateKey(m)) }
 
 // takeHints completes the settings from the device that the trace hints at.
 func takeHints(s *config.Settings, h *trace.Header) error {

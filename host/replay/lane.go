@@ -37,6 +37,7 @@ func newLane(cfg *Config, h *trace.Header, policies *troupe) (*lane, error) {
 	}
 	conf.H2D, conf.D2H, conf.Latency = cfg.H2D, cfg.D2H, cfg.Latency
 	conf.Constraints, conf.Policy, conf.HarmBound = cfg.Constraints, policies.modules[0].Policy, cfg.HarmBound
+	conf.Blob = policies.saved(policies.modules[0])
 	conf.PolicyConfig, err = host.ConfigLines(cfg.PolicyConfig, conf.Chunk, cfg.H2D, cfg.D2H)
 	if err != nil {
 		return nil, err
@@ -90,7 +91,7 @@ func (l *lane) checkExcluded(cfg *Config, h *trace.Header) error {
 
 func (l *lane) observe(r *host.Record) {
 	l.tally.see(r)
-	l.policies.see(r)
+	l.moveErr = errors.Join(l.moveErr, l.policies.see(r))
 	if l.movement != nil && l.moveErr == nil {
 		l.moveErr = l.movement.see(r)
 	}

@@ -18,6 +18,22 @@ type Module struct {
 	// Reasons are the texts of the policy's reason codes, as far as it declares
 	// them.
 	Reasons map[uint16]string
+	// Schema names the form of the policy's saved state, if it declares one: modules
+	// of one schema understand each other's.
+	Schema string
+}
+
+// understands reports whether m can go on from what other has saved.
+func (m Module) understands(other Module) bool {
+	return m.Info.SHA256 == other.Info.SHA256 || m.Schema != "" && m.Schema == other.Schema
+}
+
+// A StateStore keeps what policies have learned from one run to the next. What a
+// module cannot have is nil.
+type StateStore interface {
+	Get(Module) ([]byte, error)
+	Put(Module, []byte) error
+	Delete(Module) error
 }
 
 // A Swap exchanges the policy during a replay.
@@ -38,9 +54,11 @@ type Swap struct {
 // troupe is the policies of a replay, in the order of their numbers.
 type troupe struct {
 	modules []Module
-	swaps   []Swap // to come, by At
-	fuel    uint64 // of those that were closed
-	refused int64  // swaps whose policy could not be loaded
+	running uint32     // number of the chosen one
+	store   StateStore // nil: state ends with the run
+	swaps   []Swap     // to come, by At
+	fuel    uint64     // of those that were closed
+	refused int64      // swaps whose policy could not be loaded
 	notes   []string
 	more    int // notes that were left out
 }
@@ -48,7 +66,7 @@ type troupe struct {
 func newTroupe(first Module, swaps []Swap) *troupe {
 	swaps = slices.Clone(swaps)
 	slices.SortStableFunc(swaps, func(a, b Swap) int { return int(max(-1, min(1, a.At-b.At))) })
-	return &troupe{modules: []Module{first}, swaps: swaps}
+	return &troupe{modules: []Module{first}, running: 1, swaps: swaps}
 }
 
 // module is the policy of a number.
@@ -70,10 +88,12 @@ func (t *troupe) due(n int64) (host.Input, bool) {
 			t.note(fmt.Sprintf("swap before input %d: %s was refused, the running policy stays: %v", s.At, s.Name, err))
 			continue
 		}
-		old := t.modules[len(t.modules)-1]
 		t.modules = append(t.modules, m)
-		// State is understood by the same module.
-		return host.Input{Kind: host.InSwap, Policy: m.Policy, Trial: s.Trial, Handover: m.Info.SHA256 == old.Info.SHA256}, true
+		in := host.Input{Kind: host.InSwap, Policy: m.Policy, Trial: s.Trial, Handover: m.understands(t.module(t.running))}
+		if !in.Handover { // what it has itself learned in an earlier run
+			in.Blob = t.saved(m)
+		}
+		return in, true
 	}
 	return host.Input{}, false
 }
@@ -86,17 +106,54 @@ func (t *troupe) note(s string) {
 	}
 }
 
-// see notes what became of a swap.
-func (t *troupe) see(r *host.Record) {
-	if r.Kind != host.RecSwap {
-		return
+// saved is what a module has learned in earlier runs, nil if that is nothing.
+func (t *troupe) saved(m Module) []byte {
+	if t.store == nil || m.Policy == nil {
+		return nil
 	}
+	blob, err := t.store.Get(m)
+	if err != nil {
+		t.note(fmt.Sprintf("%s: its saved state cannot be read: %v", m.Info.Name, err))
+	}
+	return blob
+}
+
+// save puts away what the chosen policy has learned.
+func (t *troupe) save() error {
+	m := t.module(t.running)
+	keeper, ok := m.Policy.(host.StateKeeper)
+	if t.store == nil || !ok {
+		return nil
+	}
+	blob, err := keeper.Save()
+	if err != nil || blob == nil {
+		if err != nil {
+			t.note(fmt.Sprintf("%s: it could not save its state: %v", m.Info.Name, err))
+		}
+		return nil
+	}
+	return t.store.Put(m, blob)
+}
+
+// see notes what became of a swap, and forgets state that led to a fault.
+func (t *troupe) see(r *host.Record) error {
 	m := t.module(r.Cause.Policy)
+	if r.Kind == host.RecForget && t.store != nil {
+		t.note(fmt.Sprintf("%s: %s", m.Info.Name, r.Text))
+		return t.store.Delete(m)
+	}
+	if r.Kind != host.RecSwap {
+		return nil
+	}
+	if r.Err == nil {
+		t.running = r.Cause.Policy
+	}
 	s := fmt.Sprintf("before event %d: %s (sha256 %.8s): %s", r.Cause.Event+1, m.Info.Name, m.Info.SHA256, r.Text)
 	if r.Err != nil {
 		s += ": " + r.Err.Error()
 	}
 	t.note(s)
+	return nil
 }
 
 // discard closes a policy that the engine lets go; the first one is the caller's.

@@ -50,6 +50,9 @@ type Config struct {
 
 	// Policy decides. Its lifetime is the caller's.
 	Policy Module
+	// State, if set, is where policies find what they learned in earlier runs, and
+	// where the one that decides at the end leaves what it has learned.
+	State StateStore
 	// Swaps exchange it on the way.
 	Swaps []Swap
 	// HarmBound makes the fallback finish a request that moves far more than it would
@@ -117,7 +120,9 @@ func Run(ctx context.Context, cfg Config) (r *report.Report, err error) {
 	if err := cfg.Constraints.Check(names); err != nil {
 		return nil, &Inadmissible{Err: err}
 	}
-	main, err := newLane(&cfg, h, newTroupe(cfg.Policy, cfg.Swaps))
+	policies := newTroupe(cfg.Policy, cfg.Swaps)
+	policies.store = cfg.State
+	main, err := newLane(&cfg, h, policies)
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +160,10 @@ func Run(ctx context.Context, cfg Config) (r *report.Report, err error) {
 		}
 	}
 	if err := main.finish(); err != nil {
+		return nil, err
+	}
+
+	if err := policies.save(); err != nil {
 		return nil, err
 	}
 

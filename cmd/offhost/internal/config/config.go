@@ -60,9 +60,13 @@ type Policy struct {
 	SHA256 string // lower-case hexadecimal digits, or empty: any
 	Config map[string]string
 
-	Fuel        uint64 // per event
+	Fuel        uint64 // for one event, with what was saved
+	Refill      uint64 // added by each event
 	StartFuel   uint64 // for start-up
 	MemoryPages uint32 // of its linear memory, in pages of 64 KiB
+
+	CacheDir string // of compiled code; empty: none
+	StateDir string // of what policies learn; empty: none
 }
 
 // Swap exchanges the policy on the way.

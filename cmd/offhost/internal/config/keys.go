@@ -53,8 +53,11 @@ const (
 	keyPolicySHA256    = "policy.sha256"
 	keyPolicyConfig    = "policy.config"
 	keyPolicyFuel      = "policy.fuel"
+	keyPolicyRefill    = "policy.refill"
 	keyPolicyStartFuel = "policy.start_fuel"
 	keyPolicyMemory    = "policy.memory"
+	keyPolicyCacheDir  = "policy.cache_dir"
+	keyPolicyStateDir  = "policy.state_dir"
 	keySwap            = "swap"
 	keySwapTrial       = "swap_trial"
 	keyHarmBound       = "harm_bound"
@@ -84,11 +87,17 @@ var keys = []key{
 	{name: keyPolicyConfig, flag: "policy-config", kind: pairs, discovered: true,
 		usage: "configuration for the policy, `key=value`; may be repeated"},
 	{name: keyPolicyFuel, flag: "policy-fuel", def: fmt.Sprint(runtime.DefaultFuel), discovered: true,
-		usage: "what a policy may spend on one event, in `units` of about an instruction"},
+		usage: "the most that a policy may spend on one event, with what it has saved, in `units` of about an instruction"},
+	{name: keyPolicyRefill, flag: "policy-refill", def: fmt.Sprint(runtime.DefaultRefill), discovered: true,
+		usage: "what each event adds to what a policy has saved, in `units`, up to --policy-fuel"},
 	{name: keyPolicyStartFuel, flag: "policy-start-fuel", def: fmt.Sprint(runtime.DefaultStartFuel), discovered: true,
 		usage: "the same for its start-up, in `units`"},
 	{name: keyPolicyMemory, flag: "policy-memory", def: (runtime.DefaultMemoryPages * pageSize).String(), discovered: true,
 		usage: "largest linear memory of a policy, a `size` in whole pages of 64 KiB"},
+	{name: keyPolicyCacheDir, flag: "policy-cache-dir",
+		usage: "keep compiled policies in this `directory`, the user's own, of mode 0700"},
+	{name: keyPolicyStateDir, flag: "policy-state-dir",
+		usage: "keep what policies learn in this `directory`, the user's own, of mode 0700"},
 	{name: keySwap, flag: "swap", kind: list,
 		usage: "exchange the policy just before engine input AT (from 1), `AT:POLICY`; comma-separated; may be repeated"},
 	{name: keySwapTrial, flag: "swap-trial", def: "0", discovered: true,
