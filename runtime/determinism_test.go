@@ -1,3 +1,8 @@
+//go:build !race
+
+// One goroutine has no races to find, and the interpreter is fifty times as slow with
+// the detector.
+
 package runtime
 
 import (

@@ -196,6 +196,8 @@ func TestTheCorpusIsComplete(t *testing.T) {
 		}
 	}
 	for _, m := range corpus {
-		m.file(t)
+		if generated[m.name] == nil {
+			m.file(t)
+		}
 	}
 }

@@ -1,3 +1,8 @@
+//go:build !race
+
+// What is measured here is the command as users build it, and a process of the test
+// program with the race detector is larger than that.
+
 package main
 
 import (

@@ -14,8 +14,6 @@ import (
 
 	"github.com/offhost/offhost/abi"
 	"github.com/offhost/offhost/host/report"
-	"github.com/offhost/offhost/host/trace/library"
-	"github.com/offhost/offhost/host/units"
 	"github.com/offhost/offhost/runtime"
 )
 
@@ -54,25 +52,6 @@ func TestAHostileModuleLeavesNothingBehind(t *testing.T) {
 				left = goruntime.NumGoroutine()
 			}
 			t.Errorf("%d goroutines, %d before the run", left, before)
-		})
-	}
-}
-
-// Compiled or interpreted, a module decides the same, faults at the same events for the
-// same reasons and spends the same fuel.
-func TestAHostileModuleFaresAlikeOnBothEngines(t *testing.T) {
-	for _, m := range corpus {
-		if m.refused() || m.costly {
-			continue
-		}
-		t.Run(m.name, func(t *testing.T) {
-			c := witnessed{trace: library.Default, requests: 10, budget: 12 * units.GiB, modules: []string{m.file(t), "lru"}, at: []int64{150}}
-			compiled := c.run(t)
-			c.config.Interpreter = true
-			interpreted := c.run(t)
-			if d := cmp.Diff(compiled, interpreted); d != "" {
-				t.Errorf("the reports differ (-compiled +interpreted):\n%s", d)
-			}
 		})
 	}
 }
