@@ -134,6 +134,15 @@ func branches(n, locals int) []byte {
 	return body(locals, i32, b, opLocalGet, 1)
 }
 
+// operands is a function body that has n values on the stack.
+func operands(n int) []byte { return body(0, 0, repeat(n, opLocalGet, 0), repeat(n-1, opI32Add)) }
+
+// elements is a module that fills its table n times over.
+func elements(n int) []byte {
+	segment := code(0, opI32Const, 0, opEnd, uleb(1<<16), repeat(1<<16, 1))
+	return wasm{extra: map[byte][]byte{secTable: code(1, funcref, 0, uleb(1<<16)), secElem: vec(slices.Repeat([][]byte{segment}, n)...)}}.bytes()
+}
+
 // wide is the type of a function of n numbers and as many results.
 func wide(n int) []byte { return code(0x60, uleb(n), repeat(n, i32), uleb(n), repeat(n, i32)) }
 
@@ -154,13 +163,11 @@ var generated = map[string]func() []byte{
 	"too-huge-table": func() []byte {
 		return wasm{extra: map[byte][]byte{secTable: code(1, funcref, 0, uleb(1<<28))}}.bytes()
 	},
-	"many-elements": func() []byte {
-		segment := code(0, opI32Const, 0, opEnd, uleb(1<<16), repeat(1<<16, 1))
-		return wasm{extra: map[byte][]byte{secTable: code(1, funcref, 0, uleb(1<<16)), secElem: vec(slices.Repeat([][]byte{segment}, 60)...)}}.bytes()
-	},
-	"many-types":     func() []byte { return wasm{types: slices.Repeat([][]byte{wide(100)}, 4000)}.bytes() },
-	"too-many-types": func() []byte { return wasm{types: slices.Repeat([][]byte{wide(1)}, 5000)}.bytes() },
-	"too-wide-type":  func() []byte { return wasm{types: [][]byte{wide(1000)}}.bytes() },
+	"many-elements":     func() []byte { return elements(1) },
+	"too-many-elements": func() []byte { return elements(60) },
+	"many-types":        func() []byte { return wasm{types: slices.Repeat([][]byte{wide(100)}, 4000)}.bytes() },
+	"too-many-types":    func() []byte { return wasm{types: slices.Repeat([][]byte{wide(1)}, 5000)}.bytes() },
+	"too-wide-type":     func() []byte { return wasm{types: [][]byte{wide(1000)}}.bytes() },
 	"many-globals": func() []byte {
 		return wasm{extra: map[byte][]byte{secGlobal: code(uleb(4000), repeat(4000, i64, 1, opI64Const, 0, opEnd))}}.bytes()
 	},
@@ -210,9 +217,8 @@ var generated = map[string]func() []byte{
 	"bomb-of-straight-code": func() []byte {
 		return wasm{funcs: times(2, body(4, i32, repeat(200_000, opLocalGet, 1, opLocalGet, 2, opI32Add, opLocalSet, 1), opLocalGet, 0))}.bytes()
 	},
-	"bomb-of-operands": func() []byte {
-		return wasm{funcs: times(4, body(0, 0, repeat(100_000, opLocalGet, 0), repeat(99_999, opI32Add)))}.bytes()
-	},
+	"bomb-of-operands":          func() []byte { return wasm{funcs: times(40, operands(16_000))}.bytes() },
+	"bomb-of-too-many-operands": func() []byte { return wasm{funcs: times(4, operands(100_000))}.bytes() },
 	"bomb-of-blocks": func() []byte {
 		return wasm{funcs: times(4, body(0, 0, repeat(100_000, opBlock, opVoid), repeat(100_000, opEnd), opLocalGet, 0))}.bytes()
 	},
