@@ -235,8 +235,8 @@ func goGuest(t testing.TB) []byte {
 // A policy in Go runs within the limits, and what it learned survives in a second
 // instance of it, which comes from the cache.
 func TestGoGuest(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds and compiles Go's runtime")
+	if testing.Short() || raceEnabled {
+		t.Skip("builds and compiles Go's runtime, and runs on one goroutine")
 	}
 	wasm, dir := goGuest(t), cacheDir(t)
 	var blob []byte

@@ -127,7 +127,10 @@ func FuzzBody(f *testing.F) {
 			if fuel < 0 || !valid || stats.Floats > 0 {
 				continue // the plain one may run for ever, or make another NaN
 			}
-			res3, trap3, _, _ := run(wazero.NewRuntimeConfigInterpreter(), plain, arg)
+			res3, trap3, _, valid3 := run(wazero.NewRuntimeConfigInterpreter(), plain, arg)
+			if !valid3 {
+				continue // long encodings that the engine does not take come out short
+			}
 			if res != res3 || trap != trap3 {
 				t.Fatalf("f(%d): %d %q metered, %d %q plain", arg, res, trap, res3, trap3)
 			}
