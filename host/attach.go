@@ -162,6 +162,7 @@ func (e *Engine) fault(a *attachment, seq uint64, err error) (fresh bool) {
 	fresh, err = a.policy.Revive()
 	if err != nil {
 		a.attached, a.gone = false, true
+		e.forgetWishes()
 		e.record(Record{Kind: RecState, Component: NoComponent, Cause: cause, Err: err, Text: "the policy cannot be restarted: " + e.standIn(a) + " decides from here on"})
 		return false
 	}
@@ -171,6 +172,7 @@ func (e *Engine) fault(a *attachment, seq uint64, err error) (fresh bool) {
 		return fresh
 	}
 	a.attached = false
+	e.forgetWishes()
 	a.until = e.now + a.pause
 	e.record(Record{Kind: RecState, Component: NoComponent, Cause: cause,
 		Text: fmt.Sprintf("%d faults within %v: %s decides, the policy is tried again after %v", maxStrikes, strikeWindow, e.standIn(a), a.pause)})

@@ -200,6 +200,15 @@ func (g geometry) chunkAlloc(c *component, i int) units.Bytes {
 	return min(g.chunk, c.alloc-units.Bytes(i)*g.chunk)
 }
 
+// fromTheTop is what evicting at least n of a component's first resident bytes frees:
+// whole chunks, the highest of which may be a short one.
+func (g geometry) fromTheTop(resident, n units.Bytes) units.Bytes {
+	if n >= resident {
+		return resident
+	}
+	return resident - (resident-n)/g.chunk*g.chunk
+}
+
 // chunkWeights is how many bytes of weights chunk i of c holds.
 func (g geometry) chunkWeights(c *component, i int) units.Bytes {
 	return max(0, min(g.chunk, c.Bytes-units.Bytes(i)*g.chunk))

@@ -53,7 +53,7 @@ func (e *Engine) harm(k *call) units.Bytes {
 		if v == nil {
 			break
 		}
-		n := min((over+e.geo.chunk-1)/e.geo.chunk*e.geo.chunk, s.resident[v.id])
+		n := e.geo.fromTheTop(s.resident[v.id], over)
 		s.resident[v.id] -= n
 		over -= n
 		if s.dirty[v.id] {
@@ -93,6 +93,7 @@ func (e *Engine) boundHarm() {
 			continue // the floor's own doing
 		}
 		r.harmed = true
+		e.forgetWishes()
 		for i := len(e.ahead) - 1; i >= 0; i = min(i, len(e.ahead)) - 1 {
 			e.cancel(e.ahead[i].c, e.ahead[i].claim)
 		}
@@ -101,6 +102,14 @@ func (e *Engine) boundHarm() {
 				e.fault(a, e.seq, err)
 			}
 		}
+	}
+}
+
+// forgetWishes lets every RETAIN expire: what a policy wished for does not bind the
+// floor that takes over from it.
+func (e *Engine) forgetWishes() {
+	for _, c := range e.components {
+		c.retainUntil = 0
 	}
 }
 

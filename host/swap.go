@@ -98,19 +98,25 @@ func (e *Engine) concludeTrial() {
 // exchange makes a the chosen policy. The old one, if it was good, is kept in
 // reserve for when the new one fails.
 func (e *Engine) exchange(a attachment, handover bool, remark string) {
-	old := e.chosen
-	if handover && a.blob == nil && old.attached {
-		a.blob = e.save(&old)
-	}
 	if !a.attached {
+		blob := a.blob
+		a.blob = nil // once it has followed the present state
 		if err := e.connect(&a, e.seq); err != nil {
 			e.refuseSwap(&a, err)
 			return
 		}
-	} else {
-		e.restore(&a, e.seq)
+		a.blob = blob
 	}
+	if handover && a.blob == nil && e.chosen.attached {
+		a.blob = e.save(&e.chosen)
+	}
+	if e.restore(&a, e.seq); !a.attached {
+		e.refuseSwap(&a, errors.New("it did not survive restoring its saved state"))
+		return
+	}
+	old := e.chosen
 	e.chosen = a
+	e.forgetWishes()
 	if old.policy != nil && !old.gone && e.now >= old.until {
 		if e.previous != nil {
 			e.discard(e.previous.policy)

@@ -221,8 +221,13 @@ func (e *Engine) pump() {
 }
 
 // moved books device memory that is filled or copied back on a request.
+// What belongs to none counts against each that is open.
 func (e *Engine) moved(request uint32, n units.Bytes) {
-	if r := e.openRequest(e.served(request)); r != nil {
+	if r := e.openRequest(request); r != nil {
+		r.moved += n
+		return
+	}
+	for _, r := range e.requests {
 		r.moved += n
 	}
 }
