@@ -10,7 +10,7 @@ import (
 
 // Policies that decide lawfully and as badly as they can.
 var saboteurs = []string{"evicts-everything", "evicts-what-comes-next", "prefetches-in-vain",
-	"retains-everything", "juggles", "juggles-when-idle"}
+	"retains-everything", "retains-what-is-over", "juggles", "juggles-when-idle"}
 
 // Traces at budgets where a good rule moves little and a bad one much.
 var fragile = [][]string{
