@@ -11,7 +11,8 @@ import (
 
 // Save asks the policy for what it has learned: a copy of at most abi.MaxPayload
 // bytes, nil if it saves nothing or cannot. What it does wrong is a *Fault, as for
-// Decide. It spends at most one event's refill, and nothing that events have saved.
+// Decide. It spends at most what an event with the largest payload adds, and nothing that
+// events have saved.
 func (p *Policy) Save() ([]byte, error) {
 	n, ok, err := p.exchange(abi.ExportSave, 0)
 	if !ok || err != nil {
@@ -62,17 +63,18 @@ func (p *Policy) exchange(export string, arg uint64) (n int, ok bool, err error)
 		return 0, false, nil
 	}
 	p.log.lines = maxEventLines
+	given := min(p.refillFor(in, abi.MaxPayload), p.fuel) // a blob of any size
 	if in.fuel != nil {
-		in.fuel.Set(p.refill)
+		in.fuel.Set(given)
 	}
 	p.call[0] = arg
 	if err := f.CallWithStack(context.Background(), p.call[:]); err != nil {
-		fn, reason := p.explain(in, p.refill, err)
-		p.used += p.refill
+		fn, reason := p.explain(in, given, err)
+		p.used += given
 		return 0, false, p.loseBlob(export, fn, reason)
 	}
 	if in.fuel != nil {
-		p.used += p.refill - in.fuel.Get()
+		p.used += given - in.fuel.Get()
 	}
 	return int(int32(uint32(p.call[0]))), true, nil
 }

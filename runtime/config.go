@@ -23,12 +23,14 @@ type Limits struct {
 	// over 4,096 components (910,000), and is spent in 0.7 ms at most, the chain of
 	// cache misses aside, which takes 2.7.
 	Fuel uint64
-	// Refill is what each event adds to what the events before it left, up to Fuel.
-	// It bounds what a policy may spend for long: the default, DefaultRefill, is 10 to
-	// 35 µs of compiled code an event, and 20 times what the built-in policies need
-	// for their answers over 64 components. With 100,000, sticky-loop ran dry 1
-	// to 6 times when it began to evict among 4,096. A fresh instance has saved
-	// nothing.
+	// Refill is what each event adds to what the events before it left, up to Fuel,
+	// beside RefillPerComponent for each component that the policy was told of and
+	// RefillPerByte for each byte of the event's payload: what has more to look at may
+	// look longer. It bounds what a policy may spend for long. The default,
+	// DefaultRefill, is 3 to 9 µs an event of compiled code that computes or misses the
+	// cache (18 where it is an empty loop), and twice what the built-in policies need
+	// for an answer over 64 components. A fresh instance has saved nothing, so that
+	// nothing is earned by trapping.
 	Refill uint64
 	// StartFuel is what starting may spend in all: the start function, _initialize
 	// and the lending of the window. The default is DefaultStartFuel: Go's runtime
@@ -51,11 +53,19 @@ type Limits struct {
 // Defaults of Limits.
 const (
 	DefaultFuel        = 1_000_000
-	DefaultRefill      = 250_000
+	DefaultRefill      = 30_000
 	DefaultStartFuel   = 50_000_000
 	DefaultMemoryPages = 256
 	DefaultModuleBytes = 4 << 20
 	DefaultLogBytes    = 64 << 10
+)
+
+// What an event adds beside Limits.Refill. Sticky-loop's dearest answer over 4,096
+// components takes 910,000, some 220 a component, and comes with five events of a call;
+// reading configuration takes a policy in C some 10 a byte.
+const (
+	RefillPerComponent = 64
+	RefillPerByte      = 16
 )
 
 // maxFuel keeps sums of fuel within the counter, which is signed.

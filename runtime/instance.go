@@ -22,7 +22,9 @@ type instance struct {
 	stack  api.Global
 	window uint32 // address
 	saved  uint64 // fuel that the last event left
-	random *rand.ChaCha8
+	// components is how many it was told of, by their highest id.
+	components uint32
+	random     *rand.ChaCha8
 }
 
 // Revive makes the policy usable again after an error of Decide. fresh says that

@@ -165,7 +165,7 @@ func (l *loader) meter(context.Context) (string, error) {
 	if l.cfg.unmetered {
 		l.metered = l.wasm
 	}
-	return fmt.Sprintf("%d functions, %d control instructions, %d bytes with counters; %d fuel an event and %d at most, %d to start, %d KiB of memory",
+	return fmt.Sprintf("%d functions, %d control instructions, %d bytes with counters; %d fuel an event (more with components) and %d at most, %d to start, %d KiB of memory",
 		stats.Functions, stats.Controls, len(metered), lim.Refill, lim.Fuel, lim.StartFuel, lim.MemoryPages*64), nil
 }
 

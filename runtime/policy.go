@@ -81,7 +81,10 @@ func (p *Policy) Decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
 
 	p.now, p.seq = ev.Time, ev.Seq
 	p.log.lines = maxEventLines
-	given := min(in.saved+p.refill, p.fuel)
+	if ev.Kind == abi.Component && ev.Component < abi.MaxComponents {
+		in.components = max(in.components, ev.Component+1)
+	}
+	given := min(in.saved+p.refillFor(in, len(payload)), p.fuel)
 	p.call = [2]uint64{abi.EventSize, given}
 	if err := in.event.CallWithStack(context.Background(), p.call[:]); err != nil {
 		fn, reason := p.explain(in, given, err)
@@ -106,6 +109,11 @@ func (p *Policy) Decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
 		return nil, p.fault(ev, "", err)
 	}
 	return out, nil
+}
+
+// refillFor is what an event with so many bytes of payload adds to the fuel.
+func (p *Policy) refillFor(in *instance, payload int) uint64 {
+	return p.refill + RefillPerComponent*uint64(in.components) + RefillPerByte*uint64(payload)
 }
 
 func (p *Policy) fault(ev *abi.Event, fn string, err error) error {
