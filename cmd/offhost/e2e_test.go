@@ -17,6 +17,7 @@ import (
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
 	"github.com/offhost/offhost/cmd/offhost/internal/sweep"
 	"github.com/offhost/offhost/host/report"
+	"github.com/offhost/offhost/host/trace"
 	"github.com/offhost/offhost/host/trace/library"
 	"github.com/offhost/offhost/host/units"
 	"github.com/offhost/offhost/policies"
@@ -313,6 +314,46 @@ func text(t testing.TB, name string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// The report lists a bounded number of requests. What it says must hold for the others
+// too: here it is they that move.
+func TestMoreRequestsThanTheReportLists(t *testing.T) {
+	const quiet, busy = 140_000, 3
+	var b bytes.Buffer
+	w, err := trace.NewWriter(&b, &trace.Header{
+		Name: "long",
+		Components: []trace.Component{
+			{Name: "a", Bytes: 20 << 20, ReadOnly: true, Parent: trace.NoComponent},
+			{Name: "b", Bytes: 20 << 20, ReadOnly: true, Parent: trace.NoComponent},
+		},
+		Pipelines: []trace.Pipeline{{Name: "pipe", Components: []int{0, 1}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint32(quiet + busy) {
+		for _, r := range []trace.Record{
+			{Kind: trace.Begin, Request: i + 1, Component: trace.NoComponent},
+			{Kind: trace.Call, Request: i + 1, Component: 0},
+			{Kind: trace.Call, Request: i + 1, Component: 1},
+			{Kind: trace.End, Request: i + 1, Component: trace.NoComponent},
+		} {
+			if i < quiet && r.Component == 1 {
+				continue
+			}
+			if err := w.Write(&r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out := shell{stdin: &b}.succeeds(t, "run", "-", "--budget", "32MiB", "--link", "25GB/s", "--baselines", "none")
+	if !strings.Contains(out, "sticky-loop moved") || !strings.Contains(out, "per_request lists the first 131072 of 140003 requests") {
+		t.Errorf("neither what was moved nor that the list is cut:\n%s", out)
+	}
 }
 
 func TestATraceMayComeThroughAPipe(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
-	"github.com/offhost/offhost/cmd/offhost/internal/render"
+	"github.com/offhost/offhost/host/replay"
 	"github.com/offhost/offhost/host/report"
 	"github.com/offhost/offhost/host/trace"
 	"github.com/offhost/offhost/host/trace/library"
@@ -81,7 +81,7 @@ func newBench(t *testing.T, stdin string) *bench {
 			return nil, err
 		}
 		if r.movement != nil {
-			if err := r.movement(render.Movement{What: "load", Component: "vae", Why: "a call needs it", Who: "fallback"}); err != nil {
+			if err := r.movement(replay.Movement{What: "load", Component: "vae", Why: "a call needs it", Who: "fallback"}); err != nil {
 				return nil, err
 			}
 		}

@@ -23,13 +23,14 @@ func TestTheREADMEIsTrue(t *testing.T) {
 		}
 	}
 
-	contains("the default run", shell{}.run(t, "run").stdout)
+	contains("the default run", shell{}.succeeds(t, "run"))
 
-	// Without the last line's totals: the movements, two columns further left.
-	out := shell{}.run(t, "run", "flux-bf16", "--gpu", "rtx5090", "--verbose").stdout
-	lines := strings.Split(out, "\n")
-	for _, line := range lines[:5] {
-		contains("a movement", strings.TrimSpace(line))
+	_, after, _ := strings.Cut(readme, "With `--verbose`")
+	_, after, _ = strings.Cut(after, "```\n")
+	movements, _, found := strings.Cut(after, "```")
+	out := shell{}.succeeds(t, "run", "flux-bf16", "--gpu", "rtx5090", "--verbose")
+	if n := strings.Count(movements, "\n"); !found || n != 11 || !strings.HasPrefix(out, movements) {
+		t.Errorf("the README shows %d movements, want the first 11 of:\n%s\nit shows:\n%s", n, out, movements)
 	}
 
 	minimal, err := os.ReadFile("../../examples/policies/minimal/minimal.c")

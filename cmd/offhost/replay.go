@@ -26,7 +26,7 @@ type request struct {
 	log    *slog.Logger
 	// movement is told of each movement; nil when nobody wants to know. Its error
 	// ends the run.
-	movement func(render.Movement) error
+	movement func(replay.Movement) error
 }
 
 // A module is a policy's bytes and the name under which it is shown.
@@ -81,6 +81,7 @@ func replayTrace(ctx context.Context, r request) (*report.Report, error) {
 		D2H:             r.Link.D2H,
 		Pageable:        r.Link.Pageable,
 		Baselines:       r.Baselines,
+		Movement:        r.movement,
 	}
 	if r.Policy.StateDir != "" {
 		store, err := state.Open(r.Policy.StateDir, r.log)
@@ -96,9 +97,6 @@ func replayTrace(ctx context.Context, r request) (*report.Report, error) {
 			_, loaded, err := load(ctx, m, limits)
 			return loaded, err
 		}})
-	}
-	if r.movement != nil {
-		c.Movement = func(m replay.Movement) error { return r.movement(render.Movement(m)) }
 	}
 	got, err := replay.Run(ctx, c)
 	if err != nil {
@@ -137,7 +135,8 @@ func takeHints(s *config.Settings, h *trace.Header) error {
 	s.Budget = cmp.Or(s.Budget, h.Device.Memory)
 	s.Link.H2D = cmp.Or(s.Link.H2D, h.Device.H2D)
 	s.Link.D2H = cmp.Or(s.Link.D2H, h.Device.D2H, s.Link.H2D)
-	s.Link.Pageable = cmp.Or(s.Link.Pageable, h.Device.Pageable, min(baseline.Pageable, s.Link.H2D))
+	// Copies of pageable memory cross the same link, whoever says how fast they are.
+	s.Link.Pageable = min(cmp.Or(s.Link.Pageable, h.Device.Pageable, baseline.Pageable), s.Link.H2D)
 	switch {
 	case s.Budget == 0:
 		return usagef("trace %s does not say how much memory its device has: give --budget or --gpu", render.Name(h.Name))

@@ -27,11 +27,15 @@ func TestHintsFillWhatTheUserLeftOut(t *testing.T) {
 		fails  bool
 	}{
 		{name: "all from the trace", device: hints, want: 24 * units.GiB, links: config.Link{H2D: 25e9, D2H: 20e9, Pageable: 5e9}},
-		{name: "all from the user", device: hints, budget: units.GiB, link: config.Link{H2D: 1e9, D2H: 2e9, Pageable: 3e9},
-			want: units.GiB, links: config.Link{H2D: 1e9, D2H: 2e9, Pageable: 3e9}},
+		{name: "all from the user", device: hints, budget: units.GiB, link: config.Link{H2D: 4e9, D2H: 2e9, Pageable: 3e9},
+			want: units.GiB, links: config.Link{H2D: 4e9, D2H: 2e9, Pageable: 3e9}},
 		{name: "no hints", budget: units.GiB, link: config.Link{H2D: 10e9, D2H: 10e9},
 			want: units.GiB, links: config.Link{H2D: 10e9, D2H: 10e9, Pageable: 6e9}},
 		{name: "pageable copies are not faster than pinned ones", budget: units.GiB, link: config.Link{H2D: 1e9, D2H: 1e9},
+			want: units.GiB, links: config.Link{H2D: 1e9, D2H: 1e9, Pageable: 1e9}},
+		{name: "nor are those that the trace hints at", device: hints, link: config.Link{H2D: 1e9, D2H: 1e9},
+			want: 24 * units.GiB, links: config.Link{H2D: 1e9, D2H: 1e9, Pageable: 1e9}},
+		{name: "nor are those that the user wishes", budget: units.GiB, link: config.Link{H2D: 1e9, D2H: 1e9, Pageable: 3e9},
 			want: units.GiB, links: config.Link{H2D: 1e9, D2H: 1e9, Pageable: 1e9}},
 		{name: "no memory", device: trace.Device{H2D: 1}, fails: true},
 		{name: "no link", budget: units.GiB, fails: true},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
+	"github.com/offhost/offhost/host/replay"
 	"github.com/offhost/offhost/host/report"
 	"github.com/offhost/offhost/host/trace/library"
 	"github.com/offhost/offhost/host/units"
@@ -19,7 +20,7 @@ const runHelp = `Replays a trace through a policy on a simulated device and repo
 TRACE is the name of a shipped trace (offhost trace list), a file, or - for standard
 input. Without it the trace is ` + library.Default + `, FLUX.1-dev image-to-image with
 8-bit weights, on the 24 GiB card of its hint; the text report then adds the same run
-at 12 GiB, where policies differ.
+at 12 GiB, where policies differ, unless a budget or a card was chosen (--budget, --gpu).
 
 The first table has a row for each component; one that is divided into blocks has a
 single row for all of them, unless --verbose is given.
@@ -29,24 +30,29 @@ single row for all of them, unless --verbose is given.
   moved in    bytes copied to the device
   moved back  bytes copied back to the host, because a call had changed them; what no
               call has changed is dropped from the device without a copy
-  stall       time its calls waited for weights
+  stall       time its calls waited for weights: their own, and those that were on the
+              link before them, such as excluded components when they are first loaded
 
 The second table has the policy's totals first, then those of other rules on the same
 trace and link:
   lru         evicts what was used longest ago, in parts where it can
-  optimum     knows the future and moves the fewest bytes that are possible
+  optimum     knows the future and moves the fewest bytes to the device that any rule
+              could; it ignores --exclude and --keep, and weighs no copies back
   accelerate  what accelerate and diffusers do in enable_model_cpu_offload(): fixed
               predecessors, everything copied back at the end of a request, pageable
               copies, and no notion of a budget ("does not fit" then shows its peak)
   total       time from the first call to the end of the last
-  vs optimum  bytes moved in and back, as a multiple of optimum's
+  vs optimum  bytes moved in, as a multiple of optimum's
 
 When a policy fails or does not answer, the host decides by a rule of its own, the
 fallback, which is lru's. How often it did is shown below the tables.
 
 With --verbose a line for each movement comes first: time, what, which component,
-bytes, who decided and why. With --format json one object is printed and nothing else
-(movements go to standard error).
+bytes, who decided and why. A load is shown at the time when it ended. With --format
+json one object is printed and nothing else (movements go to standard error).
+
+--requests repeats a trace that has fewer; one from a pipe is read once and cannot be
+repeated.
 
 Settings come from flags, then from OFFHOST_* variables, then from offhost.yaml in the
 working directory (or --config), then from defaults. A budget given by --budget beats
@@ -107,9 +113,9 @@ func (a *app) run(ctx context.Context, s config.Settings) error {
 	req := request{Settings: s, open: open, module: module, swaps: swaps, log: a.log}
 	switch {
 	case s.Verbose && s.Format == config.FormatText:
-		req.movement = func(m render.Movement) error { return m.Write(out) }
+		req.movement = func(m replay.Movement) error { return render.Movement(out, m) }
 	case s.Verbose:
-		req.movement = func(m render.Movement) error { return m.Write(a.stderr) }
+		req.movement = func(m replay.Movement) error { return render.Movement(a.stderr, m) }
 	}
 
 	got, err := a.replay(ctx, req)

@@ -1,12 +1,14 @@
 // Package baseline computes what other rules would have moved on the same trace:
-// the clairvoyant optimum, which no rule can beat, and the chain that accelerate
-// and diffusers follow. A replay feeds them its records as it reads them and asks
-// for their results at the end, so that a user sees what a policy is worth.
+// the clairvoyant optimum, which moves the fewest bytes to the device, and the chain
+// that accelerate and diffusers follow. A replay feeds them its records as it reads
+// them and asks for their results at the end, so that a user sees what a policy is
+// worth.
 //
 // It is for package replay, the command line and benchmarks. It knows nothing of
-// policies, chunks or devices: weights are divisible to the byte, nothing is
-// prefetched, and a call starts when all of its weights are there. (The baseline
-// lru is no part of it: that is the engine itself under another policy.)
+// policies, constraints, chunks or devices: nothing is excluded or kept, weights are
+// divisible to the byte, nothing is prefetched, and a call starts when all of its
+// weights are there. (The baseline lru is no part of it: that is the engine itself
+// under another policy.)
 package baseline
 
 import (

@@ -17,7 +17,10 @@ import (
 // workspace: a byte that stays can be exchanged for one that is used later.
 // What is entered, and what is called, loses nothing.
 //
-// Its time is that of loading on demand: the least bytes, not the least stall.
+// It is an optimum of bytes to the device alone. What calls have changed is copied
+// back when it is evicted, but does not weigh in the choice, so another rule may copy
+// less back; and its time is that of loading on demand, so one that loads ahead may
+// stall less.
 //
 // It must see the whole trace before it can decide, so it keeps one. Calls of the
 // same component in a row are one run, of 16 bytes.

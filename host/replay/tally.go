@@ -153,6 +153,9 @@ func (t *tally) report(h *trace.Header) *report.Report {
 	if r.PerRequest == nil {
 		r.PerRequest = []report.Request{}
 	}
+	if n := int64(len(r.PerRequest)); n < r.Requests {
+		r.Notes = append(r.Notes, fmt.Sprintf("per_request lists the first %d of %d requests", n, r.Requests))
+	}
 	for i := range r.PerComponent {
 		c := h.Components[i]
 		r.PerComponent[i].Name, r.PerComponent[i].Bytes = c.Name, int64(c.Bytes)

@@ -21,13 +21,13 @@ const unknown = "n/a"
 // comparison shows the policy's totals beside the baselines'.
 func comparison(r *report.Report) *Table {
 	t := &Table{Header: []string{"", "moved in", "moved back", "stall", "total"}}
-	best, compare := moved(r, optimum)
+	best, compare := movedIn(r, optimum)
 	if compare {
 		t.Header = append(t.Header, "vs optimum")
 	}
 	row := []string{Name(r.Policy.Name), size(r.H2DBytes), size(r.D2HBytes), duration(r.StallNS), duration(r.MakespanNS)}
 	if compare {
-		row = append(row, ratio(r.H2DBytes+r.D2HBytes, best))
+		row = append(row, ratio(r.H2DBytes, best))
 	}
 	t.Rows = append(t.Rows, row)
 	for _, b := range r.Baselines {
@@ -38,7 +38,7 @@ func comparison(r *report.Report) *Table {
 		row := []string{name, figure(b.H2DBytes, size), figure(b.D2HBytes, size), figure(b.StallNS, duration), figure(b.MakespanNS, duration)}
 		if compare {
 			versus := unknown
-			if n, ok := moved(r, b.Name); ok && b.Fits { // with more memory than there is, less would move
+			if n, ok := movedIn(r, b.Name); ok && b.Fits { // with more memory than there is, less would move
 				versus = ratio(n, best)
 			}
 			row = append(row, versus)
@@ -65,13 +65,14 @@ func misfit(b report.Baseline) string {
 	return fmt.Sprintf("does not fit: %v at its peak", units.Bytes(*b.PeakResidentBytes).Decimal())
 }
 
-// moved returns what the baseline copied, both ways; false when that is not known.
-func moved(r *report.Report, baseline string) (int64, bool) {
+// movedIn returns what the baseline copied to the device, in which alone the optimum
+// is one; false when that is not known.
+func movedIn(r *report.Report, baseline string) (int64, bool) {
 	i := slices.IndexFunc(r.Baselines, func(b report.Baseline) bool { return b.Name == baseline })
-	if i < 0 || r.Baselines[i].H2DBytes == nil || r.Baselines[i].D2HBytes == nil {
+	if i < 0 || r.Baselines[i].H2DBytes == nil {
 		return 0, false
 	}
-	return *r.Baselines[i].H2DBytes + *r.Baselines[i].D2HBytes, true
+	return *r.Baselines[i].H2DBytes, true
 }
 
 // verdict says in one sentence what the run showed, in the policy's favour or not.
@@ -79,18 +80,17 @@ func verdict(r *report.Report) string {
 	if s := settled(r); s != "" {
 		return s
 	}
-	total := r.H2DBytes + r.D2HBytes
 	who := Name(r.Policy.Name)
 	if r.Faults > 0 && r.Decisions == 0 {
 		who = "The fallback, in place of " + who + ","
 	}
-	s := fmt.Sprintf("%s moved %v", who, units.Bytes(total).Decimal())
+	s := fmt.Sprintf("%s moved %v in", who, units.Bytes(r.H2DBytes).Decimal())
 	var against []string
-	if best, ok := moved(r, optimum); ok {
-		against = append(against, difference(total, best, "the optimum"))
+	if best, ok := movedIn(r, optimum); ok {
+		against = append(against, difference(r.H2DBytes, best, "the optimum"))
 	}
-	if other, ok := moved(r, lru); ok && r.Policy.Name != lru {
-		against = append(against, difference(total, other, lru))
+	if other, ok := movedIn(r, lru); ok && r.Policy.Name != lru {
+		against = append(against, difference(r.H2DBytes, other, lru))
 	}
 	if len(against) > 0 {
 		s += ", " + strings.Join(against, " and ")
@@ -101,10 +101,18 @@ func verdict(r *report.Report) string {
 	return fmt.Sprintf("%s; calls waited %s, %s of the total.", s, duration(r.StallNS), share(r.StallNS, r.MakespanNS))
 }
 
+const stayed = "Everything fits: nothing that was loaded left the device."
+
 // settled says that movement came to an end, if it did.
 func settled(r *report.Report) string {
 	if r.H2DBytes+r.D2HBytes == 0 {
 		return "Nothing moved."
+	}
+	if int64(len(r.PerRequest)) < r.Requests { // what the requests left out have moved is not known
+		if r.Evictions == 0 {
+			return stayed
+		}
+		return ""
 	}
 	later := r.PerRequest[min(1, len(r.PerRequest)):]
 	if slices.ContainsFunc(later, func(q report.Request) bool { return q.H2DBytes+q.D2HBytes > 0 }) {
@@ -112,7 +120,7 @@ func settled(r *report.Report) string {
 	}
 	switch {
 	case len(later) == 0 && r.Evictions == 0:
-		return "Everything fits: nothing that was loaded left the device."
+		return stayed
 	case len(later) == 0:
 		return ""
 	case r.Evictions == 0:
@@ -121,10 +129,10 @@ func settled(r *report.Report) string {
 	return "Nothing moved after the first request."
 }
 
-// difference compares n with what another moved.
+// difference compares n with what another moved in.
 func difference(n, other int64, name string) string {
 	if other == 0 {
-		return "where " + name + " moved nothing"
+		return "where " + name + " moved none"
 	}
 	change := float64(n)/float64(other) - 1
 	switch percent := 100 * math.Abs(change); {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
+	"github.com/offhost/offhost/host/replay"
 	"github.com/offhost/offhost/host/report"
 	"github.com/offhost/offhost/host/units"
 )
@@ -137,30 +138,36 @@ func TestVerdictIsHonest(t *testing.T) {
 	}{
 		{"fits", func(*report.Report) {}, "Everything fits: nothing moved after the first request."},
 		{"settles after evictions", func(r *report.Report) { r.Evictions = 1 }, "\nNothing moved after the first request."},
-		{"a single request", func(r *report.Report) { r.PerRequest = r.PerRequest[:1] }, "Everything fits: nothing that was loaded left the device."},
+		{"a single request", func(r *report.Report) { r.Requests, r.PerRequest = 1, r.PerRequest[:1] }, "Everything fits: nothing that was loaded left the device."},
+		{"a list cut short of requests that evicted", func(r *report.Report) { r.Requests, r.Evictions = 140_000, 1 }, "sticky-loop moved 17.10 GB in,"},
+		{"a list cut short of requests that did not", func(r *report.Report) { r.Requests = 140_000 }, "Everything fits: nothing that was loaded left the device."},
+		{"what is copied back is not compared", func(r *report.Report) {
+			r.PerRequest[3].H2DBytes = 1
+			r.D2HBytes = 34_200_000_000
+		}, "sticky-loop  17.10 GB    34.20 GB   684 ms  52.68 s       1.00x"},
 		{"nothing moved", func(r *report.Report) { r.H2DBytes = 0 }, "Nothing moved."},
 		{"better than lru", func(r *report.Report) {
 			r.PerRequest[3].H2DBytes = 1
 			r.Baselines[0].H2DBytes = ptr(34_200_000_000)
-		}, "sticky-loop moved 17.10 GB, as much as the optimum and 50.0 % less than lru; calls waited 684 ms, 1.3 % of the total."},
+		}, "sticky-loop moved 17.10 GB in, as much as the optimum and 50.0 % less than lru; calls waited 684 ms, 1.3 % of the total."},
 		{"worse than lru", func(r *report.Report) {
 			r.PerRequest[3].H2DBytes = 1
 			r.Baselines[0].H2DBytes = ptr(15_000_000_000)
 			r.Baselines[1].H2DBytes = ptr(1_000_000_000)
-		}, "sticky-loop moved 17.10 GB, 17.1 times as much as the optimum and 14.0 % more than lru;"},
+		}, "sticky-loop moved 17.10 GB in, 17.1 times as much as the optimum and 14.0 % more than lru;"},
 		{"nothing to compare with", func(r *report.Report) {
 			r.PerRequest[3].D2HBytes = 1
 			r.Baselines = nil
 			r.StallNS = 0
-		}, "sticky-loop moved 17.10 GB; no call waited."},
+		}, "sticky-loop moved 17.10 GB in; no call waited."},
 		{"a baseline that was not run", func(r *report.Report) {
 			r.PerRequest[3].H2DBytes = 1
 			r.Baselines[1] = report.Baseline{Name: "optimum"}
-		}, "sticky-loop moved 17.10 GB, as much as lru; calls waited"},
+		}, "sticky-loop moved 17.10 GB in, as much as lru; calls waited"},
 		{"a policy that never answered", func(r *report.Report) {
 			r.PerRequest[3].H2DBytes = 1
 			r.Decisions, r.Faults = 0, 3
-		}, "The fallback, in place of sticky-loop, moved 17.10 GB, as much as"},
+		}, "The fallback, in place of sticky-loop, moved 17.10 GB in, as much as"},
 		{"a baseline without figures", func(r *report.Report) {
 			r.Baselines[2] = report.Baseline{Name: "accelerate"}
 		}, "accelerate        n/a         n/a     n/a      n/a         n/a  does not fit\n"},
@@ -207,11 +214,11 @@ func TestJSONListsAreNeverNull(t *testing.T) {
 
 func TestMovement(t *testing.T) {
 	var b bytes.Buffer
-	for _, m := range []render.Movement{
+	for _, m := range []replay.Movement{
 		{Time: 0, What: "load", Component: "transformer", Bytes: 11_900_000_000, Why: "request 1, call 3 needs it", Who: "sticky-loop"},
 		{Time: 123456789 * time.Microsecond, What: "copy back", Component: "a\nb", Bytes: 0, Why: "bad\x1b", Who: "fallback"},
 	} {
-		if err := m.Write(&b); err != nil {
+		if err := render.Movement(&b, m); err != nil {
 			t.Fatal(err)
 		}
 	}
