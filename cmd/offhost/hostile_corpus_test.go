@@ -47,11 +47,11 @@ var corpus = []member{
 	{name: "drips-past-the-cache"},
 
 	// Memory.
-	{name: "memory-bomb"},
+	{name: "memory-bomb", faults: []string{"fuel"}},
 	{name: "grows-forever", faults: []string{"fuel"}},
 	{name: "grows-while-answering", lawful: true},
 	{name: "start-grows"},
-	{name: "table-bomb"},
+	{name: "table-bomb", faults: []string{"fuel"}},
 	{name: "wants-more-memory", step: "meter", says: "257 pages of memory"},
 	{name: "imports-memory", step: "module", says: "import of a memory"},
 
