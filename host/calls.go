@@ -326,6 +326,7 @@ func (e *Engine) grant() {
 		k.granted = true
 		e.promised -= k.workspace
 		e.workspace += k.workspace
+		e.notePeak()
 		e.record(Record{Kind: RecCall, Request: k.request(), Component: k.c.id, Call: k.id, Stall: e.now - k.since, Cause: k.cause()})
 		e.out.Actions = append(e.out.Actions, Action{Kind: ActGrant, Component: k.c.id, Call: k.id, Request: k.request(), Cause: k.cause()})
 	}

@@ -120,6 +120,7 @@ type component struct {
 	dirty    units.Bytes // of chunks that are resident and differ from the host's copy
 	low      int         // no chunk below is absent
 	top      int         // no chunk at or above is resident
+	back     backed      // what is being copied back
 
 	load   *load       // the queued or running transfer to the device, if any
 	leases int         // admitted and granted calls
@@ -134,6 +135,15 @@ type component struct {
 	retainUntil uint64 // number of the last call through which it is retained
 
 	thrash thrashState
+}
+
+// backed adds up the chunks of one eviction that are copied back, so that they are
+// explained in one record.
+type backed struct {
+	chunks         int // still to come
+	weights, alloc units.Bytes
+	request        uint32
+	cause          Cause
 }
 
 // missing is how many bytes a demand load would have to bring.

@@ -16,8 +16,10 @@
 // later a daemon. It knows neither WebAssembly nor CUDA: a Policy speaks package
 // abi's types, a Device takes Actions.
 //
-// The files, in the order in which a call passes through them: input.go and
-// calls.go (a call arrives, waits, is admitted and granted), events.go and
-// validate.go (the policy is told and asked), room.go and floor.go (room is made),
-// transfer.go (chunks are copied), action.go and record.go (what comes out).
+// The files, in the order in which a call passes through them: component.go (what
+// is registered), input.go and calls.go (a call arrives, waits, is admitted and
+// granted), events.go and validate.go (the policy is told and asked), room.go and
+// floor.go (room is made), transfer.go (chunks are copied), action.go and record.go
+// (what comes out). Beside it: attach.go, swap.go and harm.go (which policy decides,
+// and how far), thrash.go, and drive.go, which carries actions to a Device.
 package host

@@ -47,6 +47,9 @@ type Driver struct {
 	answers []Action // grants and refusals that were not waited for yet
 }
 
+// Inputs is how many inputs were fed, swaps not counted.
+func (d *Driver) Inputs() int64 { return d.inputs }
+
 // Step feeds one input to the engine, at the device's present time, and submits
 // what follows.
 func (d *Driver) Step(in Input) error {

@@ -92,15 +92,15 @@ func (c Config) WithDefaults() (Config, error) {
 
 // Counters count what the engine did.
 type Counters struct {
-	PolicyEvents   int64 // events delivered to the policy
-	Decisions      int64 // entries of its answers that passed validation
-	Rejected       int64 // entries that did not
-	Faults         int64 // answers that were void
-	FloorDecisions int64 // times that the floor had to free memory
-	Thrash         int64 // components loaded again and again within one request
-	Swaps          int64 // policies that took over
-	SwapsRefused   int64 // policies that were to and did not
-	PeakResident   units.Bytes
+	PolicyEvents   int64       // events delivered to the policy
+	Decisions      int64       // entries of its answers that passed validation
+	Rejected       int64       // entries that did not
+	Faults         int64       // answers that were void
+	FloorDecisions int64       // times that the floor had to free memory
+	Thrash         int64       // components loaded again and again within one request
+	Swaps          int64       // policies that took over
+	SwapsRefused   int64       // policies that were to and did not
+	Peak           units.Bytes // the most that weights and workspace took together
 }
 
 // Engine is the state machine. It is not safe for concurrent use.
@@ -358,6 +358,15 @@ func (e *Engine) Allocated(id ID) units.Bytes { return e.components[id].alloc }
 
 // Excluded reports whether a component is always on the device.
 func (e *Engine) Excluded(id ID) bool { return e.components[id].pinned }
+
+// Chosen returns the number of the policy that is to decide, and for how many more
+// events another one is on trial to take over, 0 if none is.
+func (e *Engine) Chosen() (number uint32, trial int) {
+	if e.trial != nil {
+		trial = max(e.trial.left, 1)
+	}
+	return e.chosen.number, trial
+}
 
 // Chunk returns the unit of residency.
 func (e *Engine) Chunk() units.Bytes { return e.geo.chunk }

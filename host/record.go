@@ -19,7 +19,7 @@ const (
 	RecRefuse                         // a call was refused: Err
 	RecLoad                           // a transfer to the device ended: Weights came, Ahead of them before a call wanted them
 	RecEvict                          // Weights left the device, of which Clean needed no copy
-	RecCopyBack                       // Weights of a dirty chunk were copied back
+	RecCopyBack                       // Weights that an eviction found dirty were copied back
 	RecReject                         // a decision was refused: Decision, Code
 	RecFault                          // an answer was void: Err
 	RecFloor                          // the floor decided: Alloc bytes were still to be freed

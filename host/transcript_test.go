@@ -210,7 +210,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 	case "counters":
 		c := s.e.Counters()
 		fmt.Fprintf(&s.out, "decisions=%d rejected=%d faults=%d floor=%d thrash=%d peak=%d\n",
-			c.Decisions, c.Rejected, c.Faults, c.FloorDecisions, c.Thrash, int64(c.PeakResident))
+			c.Decisions, c.Rejected, c.Faults, c.FloorDecisions, c.Thrash, int64(c.Peak))
 	default:
 		t.Fatalf("unknown command %q", d.Cmd)
 	}

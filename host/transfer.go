@@ -154,6 +154,7 @@ func (e *Engine) evict(c *component, bytes units.Bytes, request uint32, cause Ca
 			c.chunks[i] = copyingBack | dirtyBit
 			c.dirty -= alloc
 			e.backlog = append(e.backlog, copyBack{c, i, request, cause})
+			c.back.chunks++
 			e.busy = true
 		} else {
 			clean += w
@@ -205,7 +206,7 @@ func (e *Engine) pump() {
 		c.loading += alloc
 		e.claimChunks(l, l.chunks-1)
 		e.weights += alloc
-		e.counters.PeakResident = max(e.counters.PeakResident, e.weights)
+		e.notePeak()
 		e.moved(l.request, alloc)
 		e.act(Action{Kind: ActCopyIn, Component: c.id, Chunk: i, Alloc: alloc, Weights: e.geo.chunkWeights(c, i),
 			Demand: l.demand, Request: l.request, Cause: l.cause})
@@ -219,6 +220,9 @@ func (e *Engine) pump() {
 			Weights: e.geo.chunkWeights(b.c, b.chunk), Request: b.request, Cause: b.cause})
 	}
 }
+
+// notePeak keeps the most that weights and workspace took together.
+func (e *Engine) notePeak() { e.counters.Peak = max(e.counters.Peak, e.weights+e.workspace) }
 
 // moved books device memory that is filled or copied back on a request.
 // What belongs to none counts against each that is open.
@@ -304,7 +308,7 @@ func (e *Engine) completed(id OpID, st Status) error {
 	case ActCopyBack:
 		e.copiesBack--
 		if st == OK {
-			e.record(Record{Kind: RecCopyBack, Request: o.request, Component: c.id, Weights: weights, Alloc: alloc, Cause: o.cause})
+			e.copiedBack(&o, weights, alloc)
 			e.release(c, i, o.request, o.cause)
 			return nil
 		}
@@ -316,6 +320,7 @@ func (e *Engine) completed(id OpID, st Status) error {
 		c.resident += alloc
 		c.dirty += alloc
 		c.stuck = true
+		e.copiedBack(&o, 0, 0)
 		if l := c.load; l != nil { // it need not be loaded again
 			e.claimChunks(l, min(l.chunks, e.geo.missingChunks(c)))
 			e.finishIfOver(l)
@@ -339,6 +344,27 @@ func (e *Engine) completed(id OpID, st Status) error {
 		e.abandon(c, what)
 	}
 	return nil
+}
+
+// copiedBack counts a chunk that was, and records those of one request when the last
+// of them or another's comes.
+func (e *Engine) copiedBack(o *op, weights, alloc units.Bytes) {
+	b := &o.c.back
+	if b.weights > 0 && (b.request != o.request || b.cause != o.cause) {
+		e.recordBack(o.c)
+	}
+	b.request, b.cause = o.request, o.cause
+	b.weights += weights
+	b.alloc += alloc
+	if b.chunks--; b.chunks == 0 && b.alloc > 0 {
+		e.recordBack(o.c)
+	}
+}
+
+func (e *Engine) recordBack(c *component) {
+	b := &c.back
+	e.record(Record{Kind: RecCopyBack, Request: b.request, Component: c.id, Weights: b.weights, Alloc: b.alloc, Cause: b.cause})
+	b.weights, b.alloc = 0, 0
 }
 
 // deviceFault records what the device could not do.

@@ -246,7 +246,7 @@ func builtin(t *testing.T, name string) module {
 	if !ok {
 		t.Fatalf("%s is not built in", name)
 	}
-	return module{p.Name, p.Wasm}
+	return module{name: p.Name, wasm: p.Wasm}
 }
 
 func TestWhatIsRunIsWhatWasNamed(t *testing.T) {
@@ -266,7 +266,7 @@ func TestWhatIsRunIsWhatWasNamed(t *testing.T) {
 		canTwice bool // the trace can be opened again
 	}{
 		{"shipped and built-in", []string{"run", "flux-bf16"}, "flux-bf16", builtin(t, "sticky-loop"), true},
-		{"files", []string{"run", file, "--policy", wasm}, "small", module{"mine.wasm", []byte("three")}, true},
+		{"files", []string{"run", file, "--policy", wasm}, "small", module{name: "mine.wasm", wasm: []byte("three")}, true},
 		{"standard input", []string{"run", "-", "--policy", "lru"}, "small", builtin(t, "lru"), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -127,7 +127,11 @@ func (a *app) loadSwaps(swaps []config.Swap) ([]module, error) {
 		if !ok {
 			var err error
 			if m, err = a.loadModule(s.Module); err != nil {
-				return nil, fmt.Errorf("swap: %w", err)
+				var usage *config.UsageError
+				if errors.As(err, &usage) {
+					return nil, fmt.Errorf("swap: %w", err)
+				}
+				m = module{name: s.Module, err: err} // the running policy stays
 			}
 			read[s.Module] = m
 		}

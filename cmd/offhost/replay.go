@@ -33,6 +33,7 @@ type request struct {
 type module struct {
 	name string
 	wasm []byte
+	err  error // why it could not be read, when the run goes on without it
 }
 
 // replayTrace fills in from the trace what the settings leave to it, loads the
@@ -107,6 +108,9 @@ func replayTrace(ctx context.Context, r request) (*report.Report, error) {
 
 // load makes a running policy of a module.
 func load(ctx context.Context, m module, cfg runtime.Config) (*runtime.Policy, replay.Module, error) {
+	if m.err != nil {
+		return nil, replay.Module{}, m.err
+	}
 	cfg.Name = m.name
 	p, err := runtime.Load(ctx, m.wasm, cfg)
 	if err != nil {

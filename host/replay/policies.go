@@ -135,6 +135,17 @@ func (t *troupe) save() error {
 	return t.store.Put(m, blob)
 }
 
+// unfinished notes swaps that the run did not reach and a trial that it did not end.
+func (t *troupe) unfinished(inputs int64, e *host.Engine) {
+	if n := len(t.swaps); n > 0 {
+		t.note(fmt.Sprintf("%d swaps were not reached: the run had %d inputs, the first of them is set before input %d", n, inputs, t.swaps[0].At))
+	}
+	if _, left := e.Chosen(); left > 0 {
+		m := t.modules[len(t.modules)-1]
+		t.note(fmt.Sprintf("%s was still on trial when the run ended, %d events before it would have taken over", m.Info.Name, left))
+	}
+}
+
 // see notes what became of a swap, and forgets state that led to a fault.
 func (t *troupe) see(r *host.Record) error {
 	m := t.module(r.Cause.Policy)
@@ -148,7 +159,7 @@ func (t *troupe) see(r *host.Record) error {
 	if r.Err == nil {
 		t.running = r.Cause.Policy
 	}
-	s := fmt.Sprintf("before event %d: %s (sha256 %.8s): %s", r.Cause.Event+1, m.Info.Name, m.Info.SHA256, r.Text)
+	s := fmt.Sprintf("after event %d: %s (sha256 %.8s): %s", r.Cause.Event, m.Info.Name, m.Info.SHA256, r.Text)
 	if r.Err != nil {
 		s += ": " + r.Err.Error()
 	}

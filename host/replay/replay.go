@@ -163,6 +163,7 @@ func Run(ctx context.Context, cfg Config) (r *report.Report, err error) {
 		return nil, err
 	}
 
+	policies.unfinished(main.driver.Inputs(), main.driver.Engine)
 	if err := policies.save(); err != nil {
 		return nil, err
 	}
@@ -176,9 +177,10 @@ func Run(ctx context.Context, cfg Config) (r *report.Report, err error) {
 	r.LinkBytesPerSecond, r.LinkD2HBytesPerSecond = int64(cfg.H2D), int64(cfg.D2H)
 	r.ChunkBytes = int64(main.driver.Engine.Chunk())
 	c := main.driver.Engine.Counters()
-	r.PeakResidentBytes = int64(c.PeakResident)
+	r.PeakResidentBytes = int64(c.Peak)
 	r.PolicyEvents, r.Decisions, r.Rejected = c.PolicyEvents, c.Decisions, c.Rejected
 	r.Faults, r.FloorDecisions, r.Thrash = c.Faults, c.FloorDecisions, c.Thrash
+	r.Inputs = main.driver.Inputs()
 	r.Swaps, r.SwapsRefused = c.Swaps, c.SwapsRefused+main.policies.refused
 	r.Fuel = int64(min(main.policies.fuelSpent(), math.MaxInt64))
 	sum := main.driver.Engine.DecisionsSHA256()
@@ -249,7 +251,7 @@ func (s *side) results() ([]report.Baseline, error) {
 				return nil, fmt.Errorf("baseline lru: %w", err)
 			}
 			t := &s.lru.tally
-			peak := int64(s.lru.driver.Engine.Counters().PeakResident)
+			peak := int64(s.lru.driver.Engine.Counters().Peak)
 			stall, span := int64(t.stall), int64(t.span)
 			out = append(out, report.Baseline{Name: LRU, Fits: true, PeakResidentBytes: &peak,
 				H2DBytes: &t.h2d, D2HBytes: &t.d2h, StallNS: &stall, MakespanNS: &span})

@@ -34,24 +34,27 @@ type Report struct {
 	StallNS           int64 `json:"stall_ns"` // calls waited for weights
 	ComputeNS         int64 `json:"compute_ns"`
 	MakespanNS        int64 `json:"makespan_ns"`
-	PeakResidentBytes int64 `json:"peak_resident_bytes"` // allocated, workspace not counted
+	PeakResidentBytes int64 `json:"peak_resident_bytes"` // the most that weights (as allocated) and workspace took together
 
+	Inputs         int64 `json:"inputs"` // of the engine, by which swaps are set
 	PolicyEvents   int64 `json:"policy_events"`
 	Decisions      int64 `json:"decisions"` // entries of the policy's answers that passed validation
 	Rejected       int64 `json:"rejected"`  // entries that did not
-	Faults         int64 `json:"faults"`    // answers that were void
+	Faults         int64 `json:"faults"`    // of the policy: void answers, failed attaches, harm
 	FloorDecisions int64 `json:"floor_decisions"`
 	Thrash         int64 `json:"thrash"` // components reloaded again and again within one request
 	Swaps          int64 `json:"swaps"`  // policies that took over
 	SwapsRefused   int64 `json:"swaps_refused"`
 	Fuel           int64 `json:"fuel"` // spent by policies; a simple instruction is 1
 
-	// FaultReasons counts the faults by reason: fuel, trap, stack, memory, answer,
-	// gave-up, harm, device.
+	// FaultReasons counts faults by reason: fuel, trap, stack, memory, answer, gave-up,
+	// lost, harm, other; and device, which is none of the policy's.
 	FaultReasons map[string]int64 `json:"fault_reasons"`
 
 	DecisionsSHA256 string `json:"decisions_sha256"`
 
+	// PerRequest is in the order in which requests ended; what belongs to none, such as
+	// the first load of excluded components, is in the sums only.
 	PerRequest   []Request   `json:"per_request"`
 	PerComponent []Component `json:"per_component"`
 	Baselines    []Baseline  `json:"baselines"`
@@ -94,7 +97,7 @@ type Component struct {
 type Baseline struct {
 	Name              string `json:"name"`
 	Fits              bool   `json:"fits"`
-	PeakResidentBytes *int64 `json:"peak_resident_bytes"`
+	PeakResidentBytes *int64 `json:"peak_resident_bytes"` // as above; of the optimum and accelerate, weights as they are
 	H2DBytes          *int64 `json:"h2d_bytes"`
 	D2HBytes          *int64 `json:"d2h_bytes"`
 	StallNS           *int64 `json:"stall_ns"`
