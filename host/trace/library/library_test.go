@@ -62,7 +62,7 @@ func TestTraces(t *testing.T) {
 		{"sdxl-refiner", 12, 6, 11456, map[string]int{"text_encoder": 2, "text_encoder_2": 4, "unet": 40, "refiner.unet": 10, "vae": 1}},
 		{"sdxl-controlnet", 6, 6, 9439, map[string]int{"text_encoder": 2, "text_encoder_2": 2, "controlnet": 50, "unet": 50, "vae": 1}},
 		{"wan22-a14b", 6, 6, 68769, map[string]int{"text_encoder": 2, "transformer": 52, "transformer_2": 28, "vae": 1}},
-		{"wan22-a14b-blocks", 2, 2, 68769, map[string]int{"transformer": 52, "transformer.blocks.39": 52, "transformer_2.blocks.0": 28}},
+		{"wan22-a14b-blocks", 3, 3, 68769, map[string]int{"transformer": 52, "transformer.blocks.39": 52, "transformer_2.blocks.0": 28}},
 		{"qwen-image", 6, 6, 57698, map[string]int{"text_encoder": 2, "transformer": 100, "vae": 1}},
 		{"chunked-i2v", 6, 6, 44405, map[string]int{"text_encoder": 1, "transformer": 160, "vae": 16}},
 		{"three-pipelines", 9, 3, 58526, map[string]int{"flux.transformer": 28, "sdxl.unet": 50, "wan.transformer": 52, "wan.transformer_2": 28}},

@@ -259,7 +259,7 @@ func wan(name, description string, on card, blockwise bool) *builder {
 	p := b.pipeline("wan", []int{text, high, low, vae})
 	requests := 6
 	if blockwise {
-		requests = 2
+		requests = 3
 	}
 	for range requests {
 		b.generation(p, func() {
