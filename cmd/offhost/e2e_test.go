@@ -482,3 +482,12 @@ func TestTheExamplePolicyRunsWell(t *testing.T) {
 		}
 	}
 }
+
+func TestPageableHostMemoryIsSlower(t *testing.T) {
+	pinned := shell{}.report(t, "flux-bf16", "--gpu", "rtx4090", "--baselines", "none")
+	pageable := shell{}.report(t, "flux-bf16", "--gpu", "rtx4090", "--baselines", "none", "--host-memory", "pageable")
+	if pageable.LinkBytesPerSecond >= pinned.LinkBytesPerSecond || pageable.StallNS <= 2*pinned.StallNS || pageable.H2DBytes != pinned.H2DBytes {
+		t.Errorf("pageable: %d bytes a second, %d ns of stall, %d bytes; pinned: %d, %d, %d; want slower, more, as many",
+			pageable.LinkBytesPerSecond, pageable.StallNS, pageable.H2DBytes, pinned.LinkBytesPerSecond, pinned.StallNS, pinned.H2DBytes)
+	}
+}

@@ -141,6 +141,9 @@ func takeHints(s *config.Settings, h *trace.Header) error {
 	s.Link.D2H = cmp.Or(s.Link.D2H, h.Device.D2H, s.Link.H2D)
 	// Copies of pageable memory cross the same link, whoever says how fast they are.
 	s.Link.Pageable = min(cmp.Or(s.Link.Pageable, h.Device.Pageable, baseline.Pageable), s.Link.H2D)
+	if s.HostMemory == config.Pageable {
+		s.Link.H2D, s.Link.D2H = s.Link.Pageable, min(s.Link.Pageable, s.Link.D2H)
+	}
 	switch {
 	case s.Budget == 0:
 		return usagef("trace %s does not say how much memory its device has: give --budget or --gpu", render.Name(h.Name))

@@ -42,7 +42,8 @@ type Settings struct {
 	BudgetChosen bool
 	Link         Link
 
-	Requests        int64 // 0: as many as the trace has
+	HostMemory      string // Pinned or Pageable
+	Requests        int64  // 0: as many as the trace has
 	Device          string
 	IgnoreWorkspace bool
 	Baselines       []string

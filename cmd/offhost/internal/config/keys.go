@@ -67,6 +67,7 @@ const (
 	keyBudget          = "budget"
 	keyLink            = "link"
 	keyPageable        = "pageable"
+	keyHostMemory      = "host_memory"
 	keyRequests        = "requests"
 	keyDevice          = "device"
 	keyIgnoreWorkspace = "ignore_workspace"
@@ -116,6 +117,8 @@ var keys = []key{
 		usage: "bandwidth `H2D[,D2H]` of pinned copies, such as 25GB/s (default: --gpu's, else the trace's hint)"},
 	{name: keyPageable, flag: "pageable", discovered: true,
 		usage: "`bandwidth` of pageable copies, which the accelerate baseline makes (default: the trace's hint, else 6GB/s, as with --gpu); never faster than --link"},
+	{name: keyHostMemory, flag: "host-memory", def: Pinned, discovered: true,
+		usage: "`kind` of memory that weights are kept in: pinned, or pageable, whose copies get the bandwidth of --pageable"},
 	{name: keyRequests, flag: "requests", def: "0", discovered: true,
 		usage: "run the first `N` requests, repeating the trace when it has fewer; 0: as many as it has"},
 	{name: keyDevice, flag: "device", def: "sim", discovered: true,
@@ -141,6 +144,12 @@ var keys = []key{
 const (
 	pageSize = 64 * units.KiB
 	maxPages = 1 << 16
+)
+
+// Kinds of host memory.
+const (
+	Pinned   = "pinned"
+	Pageable = "pageable"
 )
 
 // Forms of the report.

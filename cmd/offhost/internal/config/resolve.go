@@ -93,6 +93,7 @@ func (r *resolver) settings() (Settings, error) {
 		HarmBound:       r.boolean(keyHarmBound),
 		Exclude:         r.globs(keyExclude),
 		Keep:            r.globs(keyKeep),
+		HostMemory:      r.oneOf(keyHostMemory, []string{Pinned, Pageable}),
 		Requests:        int64(r.number(keyRequests, maxRequests)),
 		Device:          r.oneOf(keyDevice, deviceNames),
 		IgnoreWorkspace: r.boolean(keyIgnoreWorkspace),
