@@ -1,9 +1,12 @@
-/* offhost.h: the policy ABI, version 1, for freestanding C (C99 or later).
+/* offhost.h: the policy ABI, version 1, for freestanding C (C11 or later).
  *
  * A policy exports `memory` and the two functions declared below; SPEC.md says
  * what they mean. Nothing needs to be imported, no C library is needed:
  *
  *   clang --target=wasm32 -O2 -nostdlib -Wl,--no-entry -o policy.wasm policy.c
+ *
+ * Large copies and clearings may become calls of memcpy and memset, which are not
+ * there: write loops with -fno-builtin, or define them.
  */
 #ifndef OFFHOST_H
 #define OFFHOST_H
@@ -42,6 +45,7 @@ enum {
 #define OFFHOST_MAX_DECISIONS 128
 #define OFFHOST_DECISION_AREA 2048
 #define OFFHOST_MIN_WINDOW 4096
+#define OFFHOST_MAX_WINDOW 67840
 
 typedef struct {
   uint16_t kind, flags;

@@ -53,7 +53,7 @@ type Report struct {
 
 	DecisionsSHA256 string `json:"decisions_sha256"`
 
-	// PerRequest is in the order in which requests ended; what belongs to none, such as
+	// PerRequest is in the order in which requests began; what belongs to none, such as
 	// the first load of excluded components, is in the sums only.
 	PerRequest   []Request   `json:"per_request"`
 	PerComponent []Component `json:"per_component"`

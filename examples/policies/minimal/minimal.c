@@ -4,7 +4,7 @@
 
 typedef struct { uint64_t resident, called, away; uint32_t held; } component;
 
-static _Alignas(8) uint8_t window[67840]; /* as much as a host may ask for */
+static _Alignas(8) uint8_t window[OFFHOST_MAX_WINDOW];
 static offhost_decision *answer;
 static component components[OFFHOST_MAX_COMPONENTS], *end = components;
 static uint64_t now; /* in calls */

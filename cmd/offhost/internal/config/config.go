@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -205,10 +206,11 @@ func discover(dir string, log *slog.Logger) (*document, error) {
 	return doc, nil
 }
 
-// checkDiscovered refuses keys that only a file named by the user may set.
+// checkDiscovered refuses keys that only a file named by the user may set. Setting
+// one to nothing is no harm: the annotated example may be copied as it is.
 func checkDiscovered(doc *document) error {
 	for _, name := range doc.set {
-		if !lookup(name).discovered {
+		if !lookup(name).discovered && !slices.Contains(doc.empty, name) {
 			return usagef("%s: %s cannot be set by a file found in the working directory: name the file with --config, or give it as a flag", doc.path, name)
 		}
 	}

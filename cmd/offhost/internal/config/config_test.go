@@ -351,6 +351,13 @@ func TestTheExampleNamesEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the example does not load: %v", err)
 	}
+	found, _, err := load(t, nil, nil, string(data))
+	if err != nil {
+		t.Fatalf("the example does not load when it is found in the working directory: %v", err)
+	}
+	if diff := cmp.Diff(got, found); diff != "" {
+		t.Errorf("the example says something else where it is found (-named +found):\n%s", diff)
+	}
 	got.Budget, got.BudgetChosen, got.Link = 0, false, Link{} // their defaults are the trace's
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("the example does not show the defaults (-default +example):\n%s", diff)

@@ -28,7 +28,8 @@ type key struct {
 	def   string
 	usage string // a word in backquotes names the value in --help
 	// discovered keys may be set by a file that was merely found in the working
-	// directory. Keys that name libraries, sockets or output paths are not.
+	// directory. Keys are not that name what offhost would write to or load into
+	// itself: libraries, sockets, output paths. A policy is neither: it is sandboxed.
 	discovered bool
 }
 
@@ -99,7 +100,7 @@ var keys = []key{
 		usage: "keep compiled policies in this `directory`, the user's own, of mode 0700"},
 	{name: keyPolicyStateDir, flag: "policy-state-dir",
 		usage: "keep what policies learn in this `directory`, the user's own, of mode 0700"},
-	{name: keySwap, flag: "swap", kind: list,
+	{name: keySwap, flag: "swap", kind: list, discovered: true,
 		usage: "exchange the policy just before engine input AT (from 1), `AT:POLICY`; comma-separated; may be repeated"},
 	{name: keySwapTrial, flag: "swap-trial", def: "0", discovered: true,
 		usage: "let a policy that --swap names follow `N` events without deciding before it takes over"},
