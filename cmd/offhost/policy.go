@@ -32,8 +32,10 @@ func (a *app) policyCommand() *cobra.Command {
 		&cobra.Command{
 			Use:   "list",
 			Short: "List the built-in policies",
-			Args:  argCount(0, 0),
-			RunE:  func(*cobra.Command, []string) error { return a.listPolicies() },
+			Long: `Lists the built-in policies, a row for each: its name, the first digits of the
+module's SHA-256, the module's size, and how it decides.`,
+			Args: argCount(0, 0),
+			RunE: func(*cobra.Command, []string) error { return a.listPolicies() },
 		},
 		&cobra.Command{
 			Use:   "check FILE.wasm",

@@ -47,8 +47,13 @@ trace, a file, or - for standard input.`,
 		&cobra.Command{
 			Use:   "list",
 			Short: "List the shipped traces",
-			Args:  argCount(0, 0),
-			RunE:  func(*cobra.Command, []string) error { return a.listTraces() },
+			Long: `Lists the shipped traces, a row for each:
+  components  named sets of weights, blocks of a divided one included
+  size        bytes of all weights
+  requests    runs of a pipeline in the trace; offhost run --requests repeats them
+  calls       forwards of components in all requests; entering a divided one is a call`,
+			Args: argCount(0, 0),
+			RunE: func(*cobra.Command, []string) error { return a.listTraces() },
 		},
 		show,
 		&cobra.Command{
