@@ -55,6 +55,7 @@ type Action struct {
 	Chunk     int
 	Alloc     units.Bytes // device memory that the chunk takes
 	Weights   units.Bytes // bytes to copy
+	File      units.Bytes // ActCopyIn: of them, the lowest, which come from a file
 	Demand    bool        // a call waits for it; false for prefetches
 	Call      CallID
 	Request   uint32

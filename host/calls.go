@@ -99,7 +99,7 @@ func (r *Refusal) Error() string {
 
 // A DeviceError says that the device failed a call's transfer.
 type DeviceError struct {
-	Component string
+	Component string // empty: the device as a whole
 	What      string
 }
 
@@ -107,6 +107,9 @@ type DeviceError struct {
 func (d *DeviceError) Reason() string { return "device" }
 
 func (d *DeviceError) Error() string {
+	if d.Component == "" {
+		return d.What
+	}
 	return fmt.Sprintf("component %q: %s", d.Component, d.What)
 }
 
@@ -222,11 +225,14 @@ func (e *Engine) done(id CallID) error {
 	e.calls = slices.Delete(e.calls, i, i+1)
 	e.workspace -= k.workspace
 	k.c.leases--
-	if !k.c.ReadOnly && k.c.dirty < k.c.alloc {
+	k.c.stuck = false // copying back may be tried again
+	if !k.c.ReadOnly && k.c.dirty < k.c.resident { // less is resident when the device was lost meanwhile
 		for i := range k.c.chunks {
-			k.c.chunks[i] |= dirtyBit
+			if k.c.chunks[i]&stateMask == resident {
+				k.c.chunks[i] |= dirtyBit
+			}
 		}
-		k.c.dirty = k.c.alloc
+		k.c.dirty = k.c.resident
 	}
 	e.record(Record{Kind: RecDone, Request: k.request(), Component: k.c.id, Call: k.id, Cause: k.cause()})
 	k.c.lastUse = e.say(e.callEvent(abi.Done, k), nil)
@@ -273,6 +279,11 @@ func (e *Engine) admit() {
 	for i := 0; i < len(e.calls); i++ {
 		k := e.calls[i]
 		if k.admitted {
+			continue
+		}
+		if e.lost {
+			e.refuse(k, errLost(k.c))
+			i--
 			continue
 		}
 		if k.c.late > 0 {

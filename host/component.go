@@ -21,6 +21,9 @@ type Spec struct {
 	// Bytes is the size of the component's own weights, its children's excluded;
 	// 0 is allowed (a parent whose weights are all in its blocks).
 	Bytes units.Bytes
+	// FileBytes is how many of its lowest bytes host memory does not hold: they are
+	// read from a file each time that they are loaded.
+	FileBytes units.Bytes
 	// ReadOnly says that calls do not change the weights, so that eviction drops
 	// them. The zero value is the safe one: a component is dirty after each call
 	// and is copied back.
@@ -222,6 +225,11 @@ func (g geometry) fromTheTop(resident, n units.Bytes) units.Bytes {
 // chunkWeights is how many bytes of weights chunk i of c holds.
 func (g geometry) chunkWeights(c *component, i int) units.Bytes {
 	return max(0, min(g.chunk, c.Bytes-units.Bytes(i)*g.chunk))
+}
+
+// chunkFile is how many of them come from a file.
+func (g geometry) chunkFile(c *component, i int) units.Bytes {
+	return max(0, min(g.chunk, c.FileBytes-units.Bytes(i)*g.chunk))
 }
 
 // missingChunks counts the chunks that are neither resident nor being loaded. Only

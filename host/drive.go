@@ -23,18 +23,31 @@ type Device interface {
 	Now() time.Duration
 }
 
-// A Completion is how a device action ended, and when.
+// A Worker is a Device that also does what clients do with granted calls, so that a
+// replay needs no client.
+type Worker interface {
+	Device
+	// Compute starts the compute of a granted call, which uses the weights of its
+	// component and takes at least d. It never blocks; Wait returns the end, after
+	// the device actions that completed at the same time.
+	Compute(call CallID, c ID, d time.Duration)
+}
+
+// A Completion is how a device action ended, or a call's compute, and when.
 type Completion struct {
 	Time   time.Duration
-	Op     OpID
+	Op     OpID // 0 when it is a call's
 	Status Status
+
+	Call CallID
+	Err  error // of a call's compute: what was wrong with the weights that it used
 }
 
 // A Driver carries an engine's actions to a device and completions back: one
 // client at a time, in the manner of a replay.
 type Driver struct {
 	Engine *Engine
-	Device Device
+	Device Worker
 	// Observe, if set, is given the records of each step as they come.
 	Observe func(*Record)
 	// Before, if set, is asked before each input, with its number from 1, for an
@@ -126,49 +139,64 @@ func (d *Driver) Call(in Input) error {
 				return err
 			}
 		}
-		until := Forever
-		if t, ok := d.Engine.Deadline(); ok {
-			until = t
+		_, idle, err := d.next()
+		if err != nil {
+			return err
 		}
-		c, ok := d.Device.Wait(until)
-		var err error
-		switch {
-		case ok:
-			err = d.complete(c)
-		case until == Forever:
+		if idle {
 			// The only client waits: what other calls hold will not come back.
 			if lack := d.Engine.Lack(in.Call); lack != nil {
 				return lack
 			}
 			return fmt.Errorf("call %d of %q: %w", in.Call, d.Engine.Name(in.Component), ErrStuck)
-		default:
-			err = d.Step(Input{Kind: InTick})
 		}
-		if err != nil {
+	}
+}
+
+// Compute lets a granted call compute for at least a time, and delivers what
+// completes meanwhile. The error says what was wrong with the weights that it used.
+func (d *Driver) Compute(call CallID, c ID, least time.Duration) error {
+	d.Device.Compute(call, c, least)
+	for {
+		done, idle, err := d.next()
+		switch {
+		case err != nil:
+			return err
+		case done.Call == call:
+			if done.Err != nil {
+				return fmt.Errorf("call %d of %q: %w", call, d.Engine.Name(c), done.Err)
+			}
+			return nil
+		case idle:
+			return fmt.Errorf("call %d of %q: %w", call, d.Engine.Name(c), ErrStuck)
+		}
+	}
+}
+
+// Drain delivers what completes until nothing is in flight.
+func (d *Driver) Drain() error {
+	for {
+		if _, idle, err := d.next(); idle || err != nil {
 			return err
 		}
 	}
 }
 
-// Advance lets the device's clock run until a time, and delivers what completes.
-func (d *Driver) Advance(until time.Duration) error {
-	for {
-		limit := until
-		if t, ok := d.Engine.Deadline(); ok {
-			limit = min(limit, t)
-		}
-		c, ok := d.Device.Wait(limit)
-		var err error
-		switch {
-		case ok:
-			err = d.complete(c)
-		case limit == until:
-			return nil
-		default:
-			err = d.Step(Input{Kind: InTick})
-		}
-		if err != nil {
-			return err
-		}
+// next waits for the device or the engine's deadline, whichever comes first, and
+// feeds it. An end of compute is returned. It is idle when there is nothing to wait for.
+func (d *Driver) next() (ended Completion, idle bool, err error) {
+	until := Forever
+	if t, ok := d.Engine.Deadline(); ok {
+		until = t
 	}
+	c, ok := d.Device.Wait(until)
+	switch {
+	case ok && c.Call != 0:
+		return c, false, nil
+	case ok:
+		return Completion{}, false, d.complete(c)
+	case until == Forever:
+		return Completion{}, true, nil
+	}
+	return Completion{}, false, d.Step(Input{Kind: InTick})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"math"
 	"time"
 
 	"github.com/offhost/offhost/abi"
@@ -51,6 +50,9 @@ type Config struct {
 	// They decide nothing else: times come from the device.
 	H2D, D2H units.BytesPerSecond
 	Latency  time.Duration
+	// File is how fast weights come that host memory does not hold; 0 when it holds
+	// all. It too is only told to the policy.
+	File units.BytesPerSecond
 	// Constraints are kept under every policy.
 	Constraints
 	// Policy decides; nil leaves everything to the floor.
@@ -84,7 +86,7 @@ func (c Config) WithDefaults() (Config, error) {
 		return c, fmt.Errorf("granularity %d: want at least 1 byte", c.Granularity)
 	case c.Chunk < c.Granularity || c.Chunk%c.Granularity != 0 || c.Chunk > units.MaxBytes/2:
 		return c, fmt.Errorf("chunk %v: want a multiple of the granularity %v", c.Chunk, c.Granularity)
-	case c.H2D < 0 || c.D2H < 0 || c.Latency < 0 || c.Timeout < 0:
+	case c.H2D < 0 || c.D2H < 0 || c.File < 0 || c.Latency < 0 || c.Timeout < 0:
 		return c, errors.New("bandwidths, latency and timeout must not be negative")
 	}
 	return c, nil
@@ -134,6 +136,8 @@ type Engine struct {
 	copiesIn      int
 	copiesBack    int
 	ops           opTable
+	lost          bool   // the device is
+	epoch         uint32 // how often it was
 	aheadSince    units.Bytes // prefetches that were accepted since a client's last input
 	shadow        shadow
 	busy          bool // copies were queued since the last IDLE
@@ -235,6 +239,10 @@ func (e *Engine) apply(in *Input) error {
 		return e.swap(in)
 	case InCompleted:
 		return e.completed(in.Op, in.Status)
+	case InLost:
+		return e.lose()
+	case InRestored:
+		return e.regain()
 	case InTick:
 		e.expire()
 		return nil
@@ -269,6 +277,9 @@ func (e *Engine) register(s Spec) error {
 	case s.Bytes < 0 || s.Bytes > units.MaxBytes/2 || e.total+e.geo.alloc(s.Bytes) > units.MaxBytes:
 		return fmt.Errorf("component %q: %d bytes: want 0 to %d, and %d for all components together, each rounded up to the granularity",
 			s.Name, s.Bytes, units.MaxBytes/2, units.MaxBytes)
+	}
+	if s.FileBytes < 0 || s.FileBytes > s.Bytes {
+		return fmt.Errorf("component %q: %d bytes stay in its file: want 0 to its %d", s.Name, s.FileBytes, s.Bytes)
 	}
 	if _, ok := e.byName[s.Name]; ok {
 		return fmt.Errorf("component %q: registered twice", s.Name)
@@ -322,16 +333,11 @@ func (e *Engine) Deadline() (time.Duration, bool) {
 	if e.cfg.Timeout == 0 {
 		return 0, false
 	}
-	oldest := time.Duration(math.MaxInt64)
-	e.ops.each(func(o *op) {
-		if !o.late {
-			oldest = min(oldest, o.since)
-		}
-	})
-	if oldest == math.MaxInt64 {
+	o := e.ops.oldest()
+	if o == nil {
 		return 0, false
 	}
-	return oldest + e.cfg.Timeout, true
+	return o.since + e.cfg.Timeout, true
 }
 
 // Counters returns what was counted so far.

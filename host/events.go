@@ -67,8 +67,18 @@ func (e *Engine) componentEvent(kind abi.Kind, c *component) abi.Event {
 	return abi.Event{
 		Kind: kind, Flags: c.flags(), Component: uint32(c.id), Parent: uint32(c.Parent), Index: c.Index,
 		NameHash: c.nameHash, Bytes: uint64(c.alloc), Resident: uint64(c.resident),
-		LoadCost: uint64(e.cfg.H2D.Time(c.Bytes) + time.Duration(len(c.chunks))*e.cfg.Latency),
+		LoadCost: uint64(e.loadCost(c)),
 	}
+}
+
+// loadCost is how long loading all of a component takes. Reading a file and copying
+// what was read overlap: the slower of the two counts.
+func (e *Engine) loadCost(c *component) time.Duration {
+	t := e.cfg.H2D.Time(c.Bytes) + time.Duration(len(c.chunks))*e.cfg.Latency
+	if c.FileBytes > 0 && e.cfg.File > 0 {
+		t += max(0, e.cfg.File.Time(c.FileBytes)-e.cfg.H2D.Time(c.FileBytes))
+	}
+	return t
 }
 
 // callEvent describes the call k of a component.

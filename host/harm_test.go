@@ -87,12 +87,12 @@ func (c *harmCase) run(t *testing.T, p host.Policy) (moved map[uint32]units.Byte
 		for _, callee := range calls {
 			id++
 			try(d.Call(host.Input{Call: id, Component: callee, Request: m.open}))
-			try(d.Advance(m.Now() + 20*time.Millisecond)) // time to move five chunks
+			try(d.Compute(id, callee, 20*time.Millisecond)) // time to move five chunks
 			try(d.Step(host.Input{Kind: host.InDone, Call: id}))
 		}
 		try(d.Step(host.Input{Kind: host.InEnd, Request: m.open}))
 		m.open = 0
-		try(d.Advance(host.Forever))
+		try(d.Drain())
 	}
 	return m.moved, met
 }

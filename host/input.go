@@ -22,11 +22,13 @@ const (
 	InForeign                        // Bytes: others use this much of the budget
 	InSwap                           // Policy, Trial, Handover, Blob: another policy is to decide
 	InCompleted                      // Op, Status: the device finished an action
+	InLost                           // the device is lost, with all that was on it
+	InRestored                       // the device is there again, empty
 	InTick                           // nothing but time: the engine's Deadline has come
 )
 
 var inputNames = [...]string{"?", "register", "enqueued", "begin", "call", "done", "end", "budget",
-	"foreign", "swap", "completed", "tick"}
+	"foreign", "swap", "completed", "lost", "restored", "tick"}
 
 func (k InputKind) String() string {
 	if int(k) < len(inputNames) {
@@ -49,6 +51,7 @@ const (
 	OK          Status = iota
 	OutOfMemory        // the device could not allocate the chunk: nothing was copied
 	Failed             // the copy failed: the chunk's memory is free again
+	Lost               // the whole device is lost, as InLost says
 )
 
 func (s Status) String() string {
@@ -57,6 +60,8 @@ func (s Status) String() string {
 		return "ok"
 	case OutOfMemory:
 		return "out of memory"
+	case Lost:
+		return "device lost"
 	}
 	return "failed"
 }

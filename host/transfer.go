@@ -187,12 +187,15 @@ func (e *Engine) release(c *component, i int, request uint32, cause Cause) {
 
 // act issues a device action.
 func (e *Engine) act(a Action) {
-	a.Op = e.ops.open(op{kind: a.Kind, c: e.components[a.Component], chunk: a.Chunk, since: e.now, request: a.Request, cause: a.Cause})
+	a.Op = e.ops.open(op{kind: a.Kind, c: e.components[a.Component], chunk: a.Chunk, since: e.now, epoch: e.epoch, request: a.Request, cause: a.Cause})
 	e.out.Actions = append(e.out.Actions, a)
 }
 
 // pump issues chunk copies while there is a place in flight and memory for them.
 func (e *Engine) pump() {
+	if e.lost {
+		return
+	}
 	for e.copiesIn < inFlight {
 		l, i := e.nextChunk()
 		if l == nil {
@@ -208,7 +211,7 @@ func (e *Engine) pump() {
 		e.weights += alloc
 		e.notePeak()
 		e.moved(l.request, alloc)
-		e.act(Action{Kind: ActCopyIn, Component: c.id, Chunk: i, Alloc: alloc, Weights: e.geo.chunkWeights(c, i),
+		e.act(Action{Kind: ActCopyIn, Component: c.id, Chunk: i, Alloc: alloc, Weights: e.geo.chunkWeights(c, i), File: e.geo.chunkFile(c, i),
 			Demand: l.demand, Request: l.request, Cause: l.cause})
 	}
 	for e.copiesBack < inFlight && len(e.backlog) > 0 {
@@ -278,6 +281,14 @@ func (e *Engine) completed(id OpID, st Status) error {
 	if !ok {
 		return fmt.Errorf("operation %d: not outstanding", id)
 	}
+	if st == Lost && !e.lost && o.epoch == e.epoch {
+		if err := e.lose(); err != nil {
+			return err
+		}
+	}
+	if o.epoch != e.epoch {
+		st = Lost
+	}
 	c, i := o.c, o.chunk
 	alloc, weights := e.geo.chunkAlloc(c, i), e.geo.chunkWeights(c, i)
 	if o.late {
@@ -304,9 +315,21 @@ func (e *Engine) completed(id OpID, st Status) error {
 		c.chunks[i] = absent
 		c.low = min(c.low, i)
 		e.weights -= alloc
+		if st == Lost {
+			if l.demand { // since the device was restored
+				e.claimChunks(l, l.chunks+1)
+			}
+			e.finishIfOver(l)
+			return nil
+		}
 		e.loadFailed(l, i, st)
 	case ActCopyBack:
 		e.copiesBack--
+		if st == Lost {
+			e.copiedBack(&o, 0, 0)
+			e.gone(c, i, alloc)
+			return nil
+		}
 		if st == OK {
 			e.copiedBack(&o, weights, alloc)
 			e.release(c, i, o.request, o.cause)
@@ -328,14 +351,12 @@ func (e *Engine) completed(id OpID, st Status) error {
 		e.deviceFault(c, fmt.Sprintf("chunk %d could not be copied back (%v): it stays on the device", i, st))
 		e.sayComponent(c)
 	case ActRelease:
-		c.leaving -= alloc
-		e.leaving -= alloc
-		if st == OK {
-			c.chunks[i] = absent
-			c.low = min(c.low, i)
-			e.weights -= alloc
+		if st == OK || st == Lost {
+			e.gone(c, i, alloc)
 			return nil
 		}
+		c.leaving -= alloc
+		e.leaving -= alloc
 		c.chunks[i] = lost
 		c.late++
 		e.ops.lostBytes += alloc
@@ -344,6 +365,15 @@ func (e *Engine) completed(id OpID, st Status) error {
 		e.abandon(c, what)
 	}
 	return nil
+}
+
+// gone books that a chunk has left the device.
+func (e *Engine) gone(c *component, i int, alloc units.Bytes) {
+	c.leaving -= alloc
+	e.leaving -= alloc
+	c.chunks[i] = absent
+	c.low = min(c.low, i)
+	e.weights -= alloc
 }
 
 // copiedBack counts a chunk that was, and records those of one request when the last
@@ -405,10 +435,7 @@ func (e *Engine) expire() {
 	if e.cfg.Timeout == 0 {
 		return
 	}
-	e.ops.each(func(o *op) {
-		if o.late || o.since+e.cfg.Timeout > e.now {
-			return
-		}
+	for o := e.ops.oldest(); o != nil && o.since+e.cfg.Timeout <= e.now; o = e.ops.oldest() {
 		o.late = true
 		what := fmt.Sprintf("the device did not answer within %v (%v of chunk %d)", e.cfg.Timeout, o.kind, o.chunk)
 		alloc := e.geo.chunkAlloc(o.c, o.chunk)
@@ -427,7 +454,7 @@ func (e *Engine) expire() {
 			e.ops.lostBytes += alloc
 		}
 		e.abandon(o.c, what)
-	})
+	}
 }
 
 // unexpire undoes what expire did, since the device has answered after all.
@@ -461,6 +488,7 @@ type op struct {
 	c       *component
 	chunk   int
 	since   time.Duration
+	epoch   uint32 // of the device
 	request uint32 // that it serves
 	cause   Cause
 	late    bool // given up, not answered yet
@@ -473,6 +501,7 @@ type op struct {
 type opTable struct {
 	slots     []op
 	free      []uint32
+	byAge     []OpID      // those that are open, in the order of opening, and some that are over or late
 	lostBytes units.Bytes // device memory that will never come back, as far as is known
 }
 
@@ -488,23 +517,51 @@ func (t *opTable) open(o op) OpID {
 	}
 	o.open = true
 	t.slots[s] = o
-	return OpID(o.turn)<<32 | OpID(s)
+	id := OpID(o.turn)<<32 | OpID(s)
+	if len(t.byAge) > 64+2*(len(t.slots)-len(t.free)) {
+		t.byAge = slices.DeleteFunc(t.byAge, func(id OpID) bool { return t.at(id) == nil })
+	}
+	t.byAge = append(t.byAge, id)
+	return id
+}
+
+// at returns the action of an ID, nil when it is over.
+func (t *opTable) at(id OpID) *op {
+	s := uint32(id)
+	if int(s) >= len(t.slots) || !t.slots[s].open || t.slots[s].turn != uint32(id>>32) {
+		return nil
+	}
+	return &t.slots[s]
+}
+
+// oldest is the one that was opened first and is neither over nor late, nil when
+// there is none.
+func (t *opTable) oldest() *op {
+	for len(t.byAge) > 0 {
+		if o := t.at(t.byAge[0]); o != nil && !o.late {
+			return o
+		}
+		t.byAge = t.byAge[1:]
+	}
+	return nil
 }
 
 func (t *opTable) close(id OpID) (op, bool) {
-	s := uint32(id)
-	if int(s) >= len(t.slots) || !t.slots[s].open || t.slots[s].turn != uint32(id>>32) {
+	o := t.at(id)
+	if o == nil {
 		return op{}, false
 	}
-	t.slots[s].open = false
-	t.free = append(t.free, s)
-	return t.slots[s], true
+	o.open = false
+	t.free = append(t.free, uint32(id))
+	return *o, true
 }
 
-func (t *opTable) each(f func(*op)) {
+// outstanding reports whether an action on a chunk is in flight.
+func (t *opTable) outstanding(c *component, chunk int) bool {
 	for i := range t.slots {
-		if t.slots[i].open {
-			f(&t.slots[i])
+		if o := &t.slots[i]; o.open && o.c == c && o.chunk == chunk {
+			return true
 		}
 	}
+	return false
 }

@@ -124,7 +124,7 @@ func (l *lane) feed(r *trace.Record) error {
 			return err
 		}
 		l.tally.compute += r.Compute
-		if err := l.driver.Advance(l.driver.Device.Now() + r.Compute); err != nil {
+		if err := l.driver.Compute(id, host.ID(r.Component), r.Compute); err != nil {
 			return err
 		}
 		if r.Kind == trace.Enter {
@@ -154,7 +154,7 @@ func (l *lane) request(id uint32) *openRequest {
 // finish notes when the last record was over and lets what is in flight arrive.
 func (l *lane) finish() error {
 	l.tally.span = l.driver.Device.Now()
-	if err := l.driver.Advance(host.Forever); err != nil {
+	if err := l.driver.Drain(); err != nil {
 		return err
 	}
 	return l.moveErr

@@ -272,6 +272,6 @@ func (s *side) show(r baseline.Result) report.Baseline {
 }
 
 // newDevice makes the device that a lane runs on.
-func newDevice(cfg *Config) host.Device {
+func newDevice(cfg *Config) host.Worker {
 	return sim.New(sim.Config{H2D: cfg.H2D, D2H: cfg.D2H, Latency: cfg.Latency, Release: sim.DefaultRelease})
 }

@@ -41,10 +41,10 @@ type Device struct {
 	turn uint64
 	// Each kind of work is done in the order in which it was submitted, so that the
 	// next completion of all is the first of one of them.
-	in, out, releases queue
+	in, out, releases, computes queue
 }
 
-var _ host.Device = (*Device)(nil)
+var _ host.Worker = (*Device)(nil)
 
 // New returns a device at time 0.
 func New(cfg Config) *Device { return &Device{cfg: cfg} }
@@ -54,12 +54,19 @@ func (d *Device) Submit(a host.Action) {
 	d.turn++
 	switch a.Kind {
 	case host.ActCopyIn:
-		d.in.push(later(max(d.in.end, d.now), d.cfg.Latency, d.cfg.H2D.Time(a.Weights)), d.turn, a.Op)
+		d.in.push(completion{at: later(max(d.in.end, d.now), d.cfg.Latency, d.cfg.H2D.Time(a.Weights)), turn: d.turn, op: a.Op})
 	case host.ActCopyBack:
-		d.out.push(later(max(d.out.end, d.now), d.cfg.Latency, d.cfg.D2H.Time(a.Weights)), d.turn, a.Op)
+		d.out.push(completion{at: later(max(d.out.end, d.now), d.cfg.Latency, d.cfg.D2H.Time(a.Weights)), turn: d.turn, op: a.Op})
 	case host.ActRelease:
-		d.releases.push(later(d.now, d.cfg.Release), d.turn, a.Op)
+		d.releases.push(completion{at: later(d.now, d.cfg.Release), turn: d.turn, op: a.Op})
 	}
+}
+
+// Compute implements host.Worker: it takes just as long as it is said to. Calls
+// compute one at a time.
+func (d *Device) Compute(call host.CallID, _ host.ID, least time.Duration) {
+	d.turn++
+	d.computes.push(completion{at: later(d.now, least), turn: d.turn, call: call})
 }
 
 // later adds times; what is longer than a Duration holds is endless: a terabyte at a
@@ -76,6 +83,9 @@ func later(t time.Duration, more ...time.Duration) time.Duration {
 // Wait implements host.Device.
 func (d *Device) Wait(until time.Duration) (host.Completion, bool) {
 	q := earliest(earliest(&d.in, &d.out), &d.releases)
+	if c := &d.computes; !c.empty() && (q.empty() || c.first().at < q.first().at) {
+		q = c
+	}
 	if q.empty() || q.first().at > until {
 		if until != host.Forever {
 			d.now = max(d.now, until)
@@ -84,7 +94,7 @@ func (d *Device) Wait(until time.Duration) (host.Completion, bool) {
 	}
 	c := q.pop()
 	d.now = max(d.now, c.at)
-	return host.Completion{Time: d.now, Op: c.op}, true
+	return host.Completion{Time: d.now, Op: c.op, Call: c.call}, true
 }
 
 // Now implements host.Device.
@@ -96,6 +106,7 @@ type completion struct {
 	at   time.Duration
 	turn uint64
 	op   host.OpID
+	call host.CallID
 }
 
 // queue holds completions in the order in which they come.
@@ -108,13 +119,13 @@ type queue struct {
 func (q *queue) empty() bool        { return q.done == len(q.list) }
 func (q *queue) first() *completion { return &q.list[q.done] }
 
-func (q *queue) push(at time.Duration, turn uint64, op host.OpID) {
+func (q *queue) push(c completion) {
 	if q.done > 1<<10 && q.done > len(q.list)/2 { // it never ran empty
 		q.list = q.list[:copy(q.list, q.list[q.done:])]
 		q.done = 0
 	}
-	q.list = append(q.list, completion{at, turn, op})
-	q.end = at
+	q.list = append(q.list, c)
+	q.end = c.at
 }
 
 func (q *queue) pop() completion {
