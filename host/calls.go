@@ -225,7 +225,7 @@ func (e *Engine) done(id CallID) error {
 	e.calls = slices.Delete(e.calls, i, i+1)
 	e.workspace -= k.workspace
 	k.c.leases--
-	k.c.stuck = false // copying back may be tried again
+	k.c.stuck = false                              // copying back may be tried again
 	if !k.c.ReadOnly && k.c.dirty < k.c.resident { // less is resident when the device was lost meanwhile
 		for i := range k.c.chunks {
 			if k.c.chunks[i]&stateMask == resident {

@@ -55,6 +55,9 @@ type Driver struct {
 	Before func(n int64) (Input, bool)
 	// Discard, if set, is given the policies that the engine lets go.
 	Discard func(Policy) error
+	// Journal, if set, is given each input that the engine took, swaps included, and
+	// what followed from it. Both are valid until it returns.
+	Journal func(*Input, *Output) error
 
 	inputs  int64    // fed, swaps not counted
 	answers []Action // grants and refusals that were not waited for yet
@@ -105,6 +108,11 @@ func (d *Driver) step(in *Input) error {
 			if d.Discard != nil {
 				discarded = append(discarded, a.Policy)
 			}
+		}
+	}
+	if d.Journal != nil {
+		if err := d.Journal(in, out); err != nil {
+			return err
 		}
 	}
 	if d.Observe != nil {

@@ -136,8 +136,8 @@ type Engine struct {
 	copiesIn      int
 	copiesBack    int
 	ops           opTable
-	lost          bool   // the device is
-	epoch         uint32 // how often it was
+	lost          bool        // the device is
+	epoch         uint32      // how often it was
 	aheadSince    units.Bytes // prefetches that were accepted since a client's last input
 	shadow        shadow
 	busy          bool // copies were queued since the last IDLE
