@@ -52,7 +52,6 @@ func newLane(cfg *Config, h *trace.Header, policies *troupe) (*lane, error) {
 	if len(policies.swaps) > 0 {
 		l.driver.Before = policies.due
 	}
-	l.tally.init(len(h.Components))
 	l.driver.Observe = l.observe
 	for _, c := range h.Components {
 		s := host.Spec{Name: c.Name, Bytes: c.Bytes, ReadOnly: c.ReadOnly, Parent: host.NoComponent, Index: uint32(c.Index)}
@@ -113,7 +112,6 @@ func (l *lane) feed(r *trace.Record) error {
 	switch r.Kind {
 	case trace.Begin:
 		l.open = append(l.open, openRequest{id: r.Request})
-		l.tally.begin(r.Request, l.driver.Device.Now())
 		return l.driver.Step(host.Input{Kind: host.InBegin, Request: r.Request, Signature: l.hashes[r.Pipeline],
 			Steps: r.Steps, Order: l.orders[r.Pipeline]})
 	case trace.Call, trace.Enter:
@@ -123,7 +121,6 @@ func (l *lane) feed(r *trace.Record) error {
 		if err := l.driver.Call(in); err != nil {
 			return err
 		}
-		l.tally.compute += r.Compute
 		if err := l.driver.Compute(id, host.ID(r.Component), r.Compute); err != nil {
 			return err
 		}
@@ -140,7 +137,6 @@ func (l *lane) feed(r *trace.Record) error {
 		return l.driver.Step(host.Input{Kind: host.InDone, Call: id})
 	case trace.End:
 		l.open = slices.DeleteFunc(l.open, func(q openRequest) bool { return q.id == r.Request })
-		l.tally.end(r.Request, l.driver.Device.Now())
 		return l.driver.Step(host.Input{Kind: host.InEnd, Request: r.Request})
 	}
 	return fmt.Errorf("record kind %v", r.Kind)
@@ -151,9 +147,8 @@ func (l *lane) request(id uint32) *openRequest {
 	return &l.open[i]
 }
 
-// finish notes when the last record was over and lets what is in flight arrive.
+// finish lets what is in flight arrive.
 func (l *lane) finish() error {
-	l.tally.span = l.driver.Device.Now()
 	if err := l.driver.Drain(); err != nil {
 		return err
 	}

@@ -26,6 +26,8 @@ type tally struct {
 	h2d, d2h, avoided, ahead int64
 	loads, evictions         int64
 	stall, compute, span     time.Duration
+	open                     int           // granted calls
+	computing                time.Duration // since when they compute and none waits
 	perComponent             []report.Component
 	perRequest               []report.Request // in the order in which they began
 	begun                    []begun          // of each
@@ -43,9 +45,12 @@ type begun struct {
 	at      time.Duration
 }
 
-func (t *tally) init(components int) {
-	t.reasons = map[string]int64{}
-	t.perComponent = make([]report.Component, components)
+// component is a component's share so far.
+func (t *tally) component(id host.ID) *report.Component {
+	for int(id) >= len(t.perComponent) {
+		t.perComponent = append(t.perComponent, report.Component{})
+	}
+	return &t.perComponent[id]
 }
 
 func (t *tally) begin(request uint32, now time.Duration) {
@@ -57,6 +62,7 @@ func (t *tally) begin(request uint32, now time.Duration) {
 }
 
 func (t *tally) end(request uint32, now time.Duration) {
+	t.span = now
 	if i, ok := t.find(request); ok {
 		t.perRequest[i].MakespanNS = int64(now - t.begun[i].at)
 	}
@@ -70,20 +76,31 @@ func (t *tally) find(request uint32) (int, bool) {
 // see adds one record.
 func (t *tally) see(r *host.Record) {
 	switch r.Kind {
+	case host.RecBegin:
+		t.begin(r.Request, r.Time)
+	case host.RecEnd:
+		t.end(r.Request, r.Time)
 	case host.RecCall:
+		t.computed(r.Time - r.Stall) // those around it waited with it
+		t.open++
+		t.computing = r.Time
 		t.calls++
 		t.stall += r.Stall
-		c := &t.perComponent[r.Component]
+		c := t.component(r.Component)
 		c.Calls++
 		c.StallNS += int64(r.Stall)
 		if r.Stall > 0 {
 			t.share(r, 0, 0, r.Stall)
 		}
+	case host.RecDone:
+		t.computed(r.Time)
+		t.open--
+		t.computing = r.Time
 	case host.RecLoad:
 		t.loads++
 		t.h2d += int64(r.Weights)
 		t.ahead += int64(r.Ahead)
-		c := &t.perComponent[r.Component]
+		c := t.component(r.Component)
 		c.Loads++
 		c.H2DBytes += int64(r.Weights)
 		t.share(r, int64(r.Weights), 0, 0)
@@ -92,10 +109,13 @@ func (t *tally) see(r *host.Record) {
 		t.avoided += int64(r.Clean)
 	case host.RecCopyBack:
 		t.d2h += int64(r.Weights)
-		t.perComponent[r.Component].D2HBytes += int64(r.Weights)
+		t.component(r.Component).D2HBytes += int64(r.Weights)
 		t.share(r, 0, int64(r.Weights), 0)
 	case host.RecFault:
 		t.faulty++
+		if t.reasons == nil {
+			t.reasons = map[string]int64{}
+		}
 		t.reasons[reason(r.Err)]++
 		note(&t.faults, r.Err.Error())
 	case host.RecState:
@@ -105,6 +125,13 @@ func (t *tally) see(r *host.Record) {
 		if t.thrashing == 1 || r.Alloc > t.thrash.Alloc {
 			t.thrash = *r
 		}
+	}
+}
+
+// computed books the time until now as compute, if a call was granted.
+func (t *tally) computed(now time.Duration) {
+	if t.open > 0 {
+		t.compute += max(0, now-t.computing)
 	}
 }
 
@@ -147,8 +174,11 @@ func (t *tally) report(h *trace.Header) *report.Report {
 		H2DBytes: t.h2d, D2HBytes: t.d2h, D2HAvoidedBytes: t.avoided,
 		Loads: t.loads, Evictions: t.evictions, PrefetchedBytes: t.ahead,
 		StallNS: int64(t.stall), ComputeNS: int64(t.compute), MakespanNS: int64(t.span),
-		PerRequest: t.perRequest, PerComponent: t.perComponent,
+		PerRequest: t.perRequest, PerComponent: []report.Component{},
 		FaultReasons: t.reasons, Notes: []string{},
+	}
+	if r.FaultReasons == nil {
+		r.FaultReasons = map[string]int64{}
 	}
 	if r.PerRequest == nil {
 		r.PerRequest = []report.Request{}
@@ -156,8 +186,8 @@ func (t *tally) report(h *trace.Header) *report.Report {
 	if n := int64(len(r.PerRequest)); n < r.Requests {
 		r.Notes = append(r.Notes, fmt.Sprintf("per_request lists the first %d of %d requests", n, r.Requests))
 	}
-	for i := range r.PerComponent {
-		c := h.Components[i]
+	for i, c := range h.Components {
+		r.PerComponent = append(r.PerComponent, *t.component(host.ID(i)))
 		r.PerComponent[i].Name, r.PerComponent[i].Bytes = c.Name, int64(c.Bytes)
 		if c.Parent != trace.NoComponent {
 			r.PerComponent[i].Parent = h.Components[c.Parent].Name
