@@ -29,13 +29,16 @@ type openRequest struct {
 	entered []host.CallID
 }
 
-func newLane(cfg *Config, h *trace.Header, policies *troupe) (*lane, error) {
+// journal is told of each input that an engine takes; see host.Driver.
+type journal func(*host.Input, *host.Output) error
+
+func newLane(cfg *Config, h *trace.Header, policies *troupe, device host.Worker, keep journal) (*lane, error) {
 	geo := host.Config{Budget: cfg.Budget, Chunk: cfg.Chunk, Granularity: cfg.Granularity}
 	conf, err := geo.WithDefaults()
 	if err != nil {
 		return nil, err
 	}
-	conf.H2D, conf.D2H, conf.Latency = cfg.H2D, cfg.D2H, cfg.Latency
+	conf.H2D, conf.D2H, conf.Latency, conf.File = cfg.H2D, cfg.D2H, cfg.Latency, cfg.File
 	conf.Constraints, conf.Policy, conf.HarmBound = cfg.Constraints, policies.modules[0].Policy, cfg.HarmBound
 	conf.Blob = policies.saved(policies.modules[0])
 	conf.PolicyConfig, err = host.ConfigLines(cfg.PolicyConfig, conf.Chunk, cfg.H2D, cfg.D2H)
@@ -46,17 +49,20 @@ func newLane(cfg *Config, h *trace.Header, policies *troupe) (*lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{driver: host.Driver{Engine: e, Device: newDevice(cfg), Discard: policies.discard}, policies: policies}
+	l := &lane{driver: host.Driver{Engine: e, Device: device, Discard: policies.discard, Journal: keep}, policies: policies}
 	// A call that loads gigabytes is some hundred inputs, and asking before each of them
 	// is a quarter of a replay's time.
 	if len(policies.swaps) > 0 {
 		l.driver.Before = policies.due
 	}
 	l.driver.Observe = l.observe
-	for _, c := range h.Components {
+	for i, c := range h.Components {
 		s := host.Spec{Name: c.Name, Bytes: c.Bytes, ReadOnly: c.ReadOnly, Parent: host.NoComponent, Index: uint32(c.Index)}
 		if c.Parent != trace.NoComponent {
 			s.Parent = host.ID(c.Parent)
+		}
+		if i < len(cfg.FileBytes) {
+			s.FileBytes = cfg.FileBytes[i]
 		}
 		if err := l.driver.Step(host.Input{Kind: host.InRegister, Spec: s}); err != nil {
 			return nil, err

@@ -98,6 +98,14 @@ func (t *troupe) due(n int64) (host.Input, bool) {
 	return host.Input{}, false
 }
 
+// swapped is the module that an input brings, if it is a swap, which is the newest.
+func (t *troupe) swapped(in *host.Input) Module {
+	if in.Kind != host.InSwap {
+		return Module{}
+	}
+	return t.modules[len(t.modules)-1]
+}
+
 func (t *troupe) note(s string) {
 	if len(t.notes) < maxNotes {
 		t.notes = append(t.notes, s)

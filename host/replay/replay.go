@@ -26,14 +26,6 @@ import (
 	"github.com/offhost/offhost/host/units"
 )
 
-// A Source gives a trace's records in order. *trace.Reader and *trace.Requests are
-// sources.
-type Source interface {
-	Header() *trace.Header
-	// Next fills in the next record; io.EOF after the last.
-	Next(*trace.Record) error
-}
-
 // Names of baselines.
 const (
 	LRU        = "lru"
@@ -46,7 +38,7 @@ var Baselines = []string{LRU, Optimum, Accelerate}
 
 // Config says what to replay and under which circumstances.
 type Config struct {
-	Source Source
+	Source trace.Records
 
 	// Policy decides. Its lifetime is the caller's.
 	Policy Module
@@ -72,6 +64,18 @@ type Config struct {
 	// is what the accelerate baseline's copies get, either way.
 	H2D, D2H, Pageable units.BytesPerSecond
 	Latency            time.Duration // of each copy; 0: sim.DefaultLatency
+
+	// FileBytes is, for each component, how many of its lowest bytes host memory does
+	// not hold; File is how fast they are read. Components beyond the list are held.
+	FileBytes []units.Bytes
+	File      units.BytesPerSecond
+
+	// Device carries out the movements under the policy; its lifetime is the caller's.
+	// Nil is the simulated device, on which the baselines run in any case.
+	Device host.Worker
+	// Journal, if set, is given each input of the engine under the policy, the module
+	// when the input exchanges policies, and what followed.
+	Journal func(in *host.Input, swap Module, out *host.Output) error
 
 	// Baselines are replayed beside the policy.
 	Baselines []string
@@ -122,7 +126,15 @@ func Run(ctx context.Context, cfg Config) (r *report.Report, err error) {
 	}
 	policies := newTroupe(cfg.Policy, cfg.Swaps)
 	policies.store = cfg.State
-	main, err := newLane(&cfg, h, policies)
+	device := cfg.Device
+	if device == nil {
+		device = simulated(&cfg)
+	}
+	var keep journal
+	if cfg.Journal != nil {
+		keep = func(in *host.Input, out *host.Output) error { return cfg.Journal(in, policies.swapped(in), out) }
+	}
+	main, err := newLane(&cfg, h, policies, device, keep)
 	if err != nil {
 		return nil, err
 	}
@@ -168,29 +180,38 @@ func Run(ctx context.Context, cfg Config) (r *report.Report, err error) {
 		return nil, err
 	}
 
-	r = main.tally.report(h)
-	r.Schema = report.Schema
-	r.Trace = h.Name
-	r.Policy = cfg.Policy.Info
-	r.Device = "sim"
-	r.BudgetBytes = int64(cfg.Budget)
+	r = summary(&main.tally, h, main.driver.Engine, main.policies)
 	r.LinkBytesPerSecond, r.LinkD2HBytesPerSecond = int64(cfg.H2D), int64(cfg.D2H)
-	r.ChunkBytes = int64(main.driver.Engine.Chunk())
-	c := main.driver.Engine.Counters()
-	r.PeakResidentBytes = int64(c.Peak)
-	r.PolicyEvents, r.Decisions, r.Rejected = c.PolicyEvents, c.Decisions, c.Rejected
-	r.Faults, r.FloorDecisions, r.Thrash = c.Faults, c.FloorDecisions, c.Thrash
+	r.BudgetBytes = int64(cfg.Budget)
 	r.Inputs = main.driver.Inputs()
-	r.Swaps, r.SwapsRefused = c.Swaps, c.SwapsRefused+main.policies.refused
-	r.Fuel = int64(min(main.policies.fuelSpent(), math.MaxInt64))
-	sum := main.driver.Engine.DecisionsSHA256()
-	r.DecisionsSHA256 = hex.EncodeToString(sum[:])
+	for i, n := range cfg.FileBytes {
+		r.PerComponent[i].FileBytes = int64(n)
+	}
 	r.Baselines, err = side.results()
 	if err != nil {
 		return nil, err
 	}
 	r.Notes = append(append(r.Notes, main.policies.allNotes()...), side.notes...)
 	return r, nil
+}
+
+// summary is what a run's records, engine and policies come to.
+func summary(t *tally, h *trace.Header, e *host.Engine, policies *troupe) *report.Report {
+	r := t.report(h)
+	r.Schema = report.Schema
+	r.Trace = h.Name
+	r.Policy = policies.modules[0].Info
+	r.Device = "sim"
+	r.ChunkBytes = int64(e.Chunk())
+	c := e.Counters()
+	r.PeakResidentBytes = int64(c.Peak)
+	r.PolicyEvents, r.Decisions, r.Rejected = c.PolicyEvents, c.Decisions, c.Rejected
+	r.Faults, r.FloorDecisions, r.Thrash = c.Faults, c.FloorDecisions, c.Thrash
+	r.Swaps, r.SwapsRefused = c.Swaps, c.SwapsRefused+policies.refused
+	r.Fuel = int64(min(policies.fuelSpent(), math.MaxInt64))
+	sum := e.DecisionsSHA256()
+	r.DecisionsSHA256 = hex.EncodeToString(sum[:])
+	return r
 }
 
 // side is what runs beside the policy.
@@ -214,7 +235,7 @@ func newSide(cfg *Config, h *trace.Header) (*side, error) {
 		switch name {
 		case LRU:
 			// The floor is the rule of least recent use.
-			s.lru, err = newLane(cfg, h, newTroupe(Module{}, nil))
+			s.lru, err = newLane(cfg, h, newTroupe(Module{}, nil), simulated(cfg), nil)
 		case Optimum:
 			s.optimum = baseline.NewOptimum(h, conf)
 		case Accelerate:
@@ -271,7 +292,7 @@ func (s *side) show(r baseline.Result) report.Baseline {
 	return r.Report()
 }
 
-// newDevice makes the device that a lane runs on.
-func newDevice(cfg *Config) host.Worker {
-	return sim.New(sim.Config{H2D: cfg.H2D, D2H: cfg.D2H, Latency: cfg.Latency, Release: sim.DefaultRelease})
+// simulated makes a simulated device.
+func simulated(cfg *Config) host.Worker {
+	return sim.New(sim.Config{H2D: cfg.H2D, D2H: cfg.D2H, File: cfg.File, Latency: cfg.Latency, Release: sim.DefaultRelease})
 }

@@ -71,7 +71,7 @@ func text(t testing.TB, s string, n int64) *trace.Requests {
 }
 
 // small is a configuration in which the small traces do not fit.
-func small(src replay.Source) replay.Config {
+func small(src trace.Records) replay.Config {
 	return replay.Config{Source: src, Budget: 64 * MB, Chunk: 4 * MB, Granularity: MB, H2D: 10e9, D2H: 5e9, Pageable: 2e9,
 		Baselines: replay.Baselines}
 }
@@ -294,7 +294,7 @@ func TestBaselinesAreThoseAskedForInTheirOwnOrder(t *testing.T) {
 
 // stops cancels a context after some records.
 type stops struct {
-	replay.Source
+	trace.Records
 	after  int
 	cancel func()
 }
@@ -306,7 +306,7 @@ func (s *stops) Next(r *trace.Record) error {
 	if s.after < 0 {
 		return errors.New("a record was asked for after the context was cancelled")
 	}
-	return s.Source.Next(r)
+	return s.Records.Next(r)
 }
 
 func TestWhatEndsARun(t *testing.T) {

@@ -15,6 +15,7 @@ type Report struct {
 	Trace  string `json:"trace"`
 	Policy Policy `json:"policy"`
 	Device string `json:"device"`
+	Scale  string `json:"scale,omitempty"` // of sizes and times, when they are smaller than the trace's
 
 	BudgetBytes           int64 `json:"budget_bytes"`
 	LinkBytesPerSecond    int64 `json:"link_bytes_per_second"` // host to device
@@ -53,6 +54,11 @@ type Report struct {
 
 	DecisionsSHA256 string `json:"decisions_sha256"`
 
+	// Host is where the weights were kept, and Measured what the device did; absent on
+	// sim, which has none and does nothing.
+	Host     *Host     `json:"host,omitempty"`
+	Measured *Measured `json:"measured,omitempty"`
+
 	// PerRequest is in the order in which requests began; what belongs to none, such as
 	// the first load of excluded components, is in the sums only.
 	PerRequest   []Request   `json:"per_request"`
@@ -71,6 +77,26 @@ type Policy struct {
 	ABI    string `json:"abi"`
 }
 
+// Host says where the weights were kept.
+type Host struct {
+	HeldBytes   int64  `json:"held_bytes"`   // in memory
+	FileBytes   int64  `json:"file_bytes"`   // read from files, or made anew, each time that they are loaded
+	PinnedBytes int64  `json:"pinned_bytes"` // of those held: locked into memory
+	BudgetBytes int64  `json:"budget_bytes"` // 0: none was set
+	Weights     string `json:"weights"`      // "synthetic", or the directory that they were read from
+}
+
+// Measured says how fast a real device was and what it checked. A bandwidth is bytes
+// over the time in which at least one copy of its direction ran; 0 when there was none.
+type Measured struct {
+	H2DBytesPerSecond int64 `json:"h2d_bytes_per_second"`
+	D2HBytesPerSecond int64 `json:"d2h_bytes_per_second"`
+	H2DBytes          int64 `json:"h2d_bytes"` // copied, what a run that ended early did not report included
+	D2HBytes          int64 `json:"d2h_bytes"`
+	FileBytes         int64 `json:"file_bytes"`     // of H2DBytes: not held in host memory
+	VerifiedBytes     int64 `json:"verified_bytes"` // read back on the device and found right, after loads and in calls
+}
+
 // Request is one request's share.
 type Request struct {
 	Request    int64 `json:"request"` // 1, 2, ...
@@ -82,14 +108,16 @@ type Request struct {
 
 // Component is one component's share.
 type Component struct {
-	Name     string `json:"name"`
-	Parent   string `json:"parent,omitempty"` // of a block: the component that it is a part of
-	Bytes    int64  `json:"bytes"`
-	Calls    int64  `json:"calls"`
-	Loads    int64  `json:"loads"`
-	H2DBytes int64  `json:"h2d_bytes"`
-	D2HBytes int64  `json:"d2h_bytes"`
-	StallNS  int64  `json:"stall_ns"`
+	Name   string `json:"name"`
+	Parent string `json:"parent,omitempty"` // of a block: the component that it is a part of
+	Bytes  int64  `json:"bytes"`
+	// FileBytes are not held in host memory.
+	FileBytes int64 `json:"file_bytes,omitempty"`
+	Calls     int64 `json:"calls"`
+	Loads     int64 `json:"loads"`
+	H2DBytes  int64 `json:"h2d_bytes"`
+	D2HBytes  int64 `json:"d2h_bytes"`
+	StallNS   int64 `json:"stall_ns"`
 }
 
 // Baseline is another rule's result on the same trace. Figures are null when it

@@ -30,6 +30,7 @@ const (
 // Config describes the simulated link.
 type Config struct {
 	H2D, D2H units.BytesPerSecond // must be positive
+	File     units.BytesPerSecond // of weights that host memory does not hold; 0: as fast as H2D
 	Latency  time.Duration        // per transfer
 	Release  time.Duration        // from a release to its completion
 }
@@ -54,12 +55,22 @@ func (d *Device) Submit(a host.Action) {
 	d.turn++
 	switch a.Kind {
 	case host.ActCopyIn:
-		d.in.push(completion{at: later(max(d.in.end, d.now), d.cfg.Latency, d.cfg.H2D.Time(a.Weights)), turn: d.turn, op: a.Op})
+		d.in.push(completion{at: later(max(d.in.end, d.now), d.cfg.Latency, d.copyIn(a)), turn: d.turn, op: a.Op})
 	case host.ActCopyBack:
 		d.out.push(completion{at: later(max(d.out.end, d.now), d.cfg.Latency, d.cfg.D2H.Time(a.Weights)), turn: d.turn, op: a.Op})
 	case host.ActRelease:
 		d.releases.push(completion{at: later(d.now, d.cfg.Release), turn: d.turn, op: a.Op})
 	}
+}
+
+// copyIn is how long a chunk's bytes take. What comes from a file is copied while more
+// of it is read: the slower of the two counts.
+func (d *Device) copyIn(a host.Action) time.Duration {
+	t := d.cfg.H2D.Time(a.Weights)
+	if a.File > 0 && d.cfg.File > 0 {
+		t = later(t, max(0, d.cfg.File.Time(a.File)-d.cfg.H2D.Time(a.File)))
+	}
+	return t
 }
 
 // Compute implements host.Worker: it takes just as long as it is said to. Calls

@@ -12,7 +12,7 @@ import (
 )
 
 // At these rates 1,000,000 bytes take 1 ms in and 2 ms back.
-var config = sim.Config{H2D: 1e9, D2H: 500e6, Latency: 10 * time.Microsecond, Release: 20 * time.Microsecond}
+var config = sim.Config{H2D: 1e9, D2H: 500e6, File: 100e6, Latency: 10 * time.Microsecond, Release: 20 * time.Microsecond}
 
 func in(op host.OpID, n units.Bytes) host.Action {
 	return host.Action{Kind: host.ActCopyIn, Op: op, Weights: n}
@@ -52,6 +52,8 @@ func TestTransfers(t *testing.T) {
 		want    []completion
 	}{
 		{"a copy takes the latency and its bytes", []host.Action{in(1, 1e6)}, []completion{{1, ms + 10*us}}},
+		{"bytes of a file take the file's time where it is slower", []host.Action{{Kind: host.ActCopyIn, Op: 1, Weights: 1e6, File: 5e5}},
+			[]completion{{1, 5*ms + ms/2 + 10*us}}},
 		{"each direction has its bandwidth", []host.Action{back(1, 1e6)}, []completion{{1, 2*ms + 10*us}}},
 		{"copies in one direction are served one after the other", []host.Action{in(1, 1e6), in(2, 2e6), in(3, 0)},
 			[]completion{{1, ms + 10*us}, {2, 3*ms + 20*us}, {3, 3*ms + 30*us}}},

@@ -207,7 +207,7 @@ var workloads = []struct {
 
 // replayed runs a source through a freshly loaded sticky-loop, which is not timed,
 // and returns the number of events that it was told.
-func replayed(b *testing.B, source replay.Source, budget units.Bytes) int64 {
+func replayed(b *testing.B, source trace.Records, budget units.Bytes) int64 {
 	b.Helper()
 	b.StopTimer()
 	policy := loadBuiltin(b, "sticky-loop")
