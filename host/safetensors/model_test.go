@@ -1,0 +1,143 @@
+package safetensors_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/offhost/offhost/host/safetensors"
+	"github.com/offhost/offhost/host/safetensors/safetensorstest"
+)
+
+func zeros(_ string, p []byte, _ int64) { clear(p) }
+
+func bytesTensor(name string) safetensorstest.Tensor {
+	return safetensorstest.Tensor{Name: name, DType: "U8", Shape: []int64{4}}
+}
+
+func TestModelIsRefused(t *testing.T) {
+	write := func(t *testing.T, path, text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const index = "model.safetensors.index.json"
+	const shard1, shard2 = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+	for _, c := range []struct {
+		name string
+		make func(t *testing.T, dir string) // from a good model of two shards, a and b
+		want string
+	}{
+		{"missing shard", func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, shard2)) }, shard2 + `": stat`},
+		{"missing index", func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, index)) }, "has 2 files of a model but not its index"},
+		{"nothing there", func(t *testing.T, dir string) {
+			for _, name := range []string{index, shard1, shard2} {
+				os.Remove(filepath.Join(dir, name))
+			}
+		}, "has no safetensors file"},
+		{"shard cut short", func(t *testing.T, dir string) { os.Truncate(filepath.Join(dir, shard2), 90) }, "cut short"},
+		{"tensor not in its shard", func(t *testing.T, dir string) {
+			safetensorstest.WriteIndex(t, filepath.Join(dir, index), map[string]string{"a": shard1, "b": shard2, "c": shard2}, nil)
+		}, `tensor "c" is not in "` + shard2 + `", where the index has it`},
+		{"tensor in another shard", func(t *testing.T, dir string) {
+			safetensorstest.WriteIndex(t, filepath.Join(dir, index), map[string]string{"a": shard2, "b": shard1}, nil)
+		}, `tensor "a" is in "` + shard1 + `", but the index has it in "` + shard2 + `"`},
+		{"tensor not in the index", func(t *testing.T, dir string) {
+			safetensorstest.Write(t, filepath.Join(dir, shard2), []safetensorstest.Tensor{bytesTensor("b"), bytesTensor("c")}, nil, zeros)
+		}, `tensor "c" of "` + shard2 + `" is not in the index`},
+		{"tensor in two shards", func(t *testing.T, dir string) {
+			safetensorstest.Write(t, filepath.Join(dir, shard2), []safetensorstest.Tensor{bytesTensor("a"), bytesTensor("b")}, nil, zeros)
+		}, `tensor "a" is in "` + shard1 + `" and in "` + shard2 + `": want each tensor once`},
+		{"alias of two tensors", func(t *testing.T, dir string) {
+			safetensorstest.Write(t, filepath.Join(dir, shard1), []safetensorstest.Tensor{bytesTensor("a")}, map[string]string{"c": "a"}, zeros)
+			safetensorstest.Write(t, filepath.Join(dir, shard2), []safetensorstest.Tensor{bytesTensor("b")}, map[string]string{"c": "b"}, zeros)
+		}, `"c" is another name of tensor "b", and of "a" elsewhere`},
+		{"path upwards", func(t *testing.T, dir string) {
+			safetensorstest.WriteIndex(t, filepath.Join(dir, index), map[string]string{"a": "../" + shard1}, nil)
+		}, "without a directory"},
+		{"path downwards", func(t *testing.T, dir string) {
+			safetensorstest.WriteIndex(t, filepath.Join(dir, index), map[string]string{"a": "sub/" + shard1}, nil)
+		}, "without a directory"},
+		{"path of Windows", func(t *testing.T, dir string) {
+			safetensorstest.WriteIndex(t, filepath.Join(dir, index), map[string]string{"a": `..\` + shard1}, nil)
+		}, "without a directory"},
+		{"absolute path", func(t *testing.T, dir string) {
+			safetensorstest.WriteIndex(t, filepath.Join(dir, index), map[string]string{"a": "/etc/x.safetensors"}, nil)
+		}, "without a directory"},
+		{"pickle", func(t *testing.T, dir string) {
+			safetensorstest.WriteIndex(t, filepath.Join(dir, index), map[string]string{"a": "pytorch_model.bin"}, nil)
+		}, "want the name of a .safetensors file"},
+		{"empty index", func(t *testing.T, dir string) { write(t, filepath.Join(dir, index), "{}") }, "names no tensor"},
+		{"index that is no JSON", func(t *testing.T, dir string) { write(t, filepath.Join(dir, index), "x") }, "not JSON"},
+		{"index cut short", func(t *testing.T, dir string) { write(t, filepath.Join(dir, index), `{"weight_map":{"a"`) }, "ends early"},
+		{"tensor twice in the index", func(t *testing.T, dir string) {
+			write(t, filepath.Join(dir, index), `{"weight_map":{"a":"`+shard1+`","a":"`+shard2+`"}}`)
+		}, `name "a" is given twice`},
+		{"weight map of numbers", func(t *testing.T, dir string) { write(t, filepath.Join(dir, index), `{"weight_map":{"a":1}}`) }, `tensor "a": want a string`},
+		{"two models", func(t *testing.T, dir string) {
+			safetensorstest.Write(t, filepath.Join(dir, "other.safetensors"), nil, nil, zeros)
+		}, "has several models: give one of " + index + ", other.safetensors"},
+		{"two variants", func(t *testing.T, dir string) {
+			os.Rename(filepath.Join(dir, index), filepath.Join(dir, "model.safetensors.index.fp16.json"))
+			safetensorstest.Write(t, filepath.Join(dir, "model.fp8.safetensors"), nil, nil, zeros)
+		}, "has several models: give one of model.fp8.safetensors, model.safetensors.index.fp16.json"},
+		{"file beside the directory", func(t *testing.T, dir string) {
+			safetensorstest.Write(t, dir+".safetensors", nil, nil, zeros)
+		}, "both "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "unet")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			safetensorstest.WriteSharded(t, dir, []safetensorstest.Tensor{bytesTensor("a"), bytesTensor("b")}, 1, zeros)
+			m, err := safetensors.OpenModel(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Close(); err != nil {
+				t.Fatal(err)
+			}
+			c.make(t, dir)
+			before := descriptors(t)
+			if _, err = safetensors.OpenModel(dir); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v\nwant an error with %q", err, c.want)
+			}
+			if after := descriptors(t); after != before {
+				t.Errorf("%d descriptors are open, %d before", after, before)
+			}
+		})
+	}
+}
+
+func TestShardAloneIsRefused(t *testing.T) {
+	_, err := safetensors.OpenModel("testdata/transformers/model-00001-of-00003.safetensors")
+	if err == nil || !strings.Contains(err.Error(), "is one file of several: give the index") {
+		t.Error(err)
+	}
+}
+
+func TestOpenWhatIsNoFile(t *testing.T) {
+	if _, err := safetensors.OpenModel("testdata/none"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "none.safetensors") {
+		t.Errorf("%v: want both paths that were tried", err)
+	}
+	if _, err := safetensors.Open("testdata"); err == nil || !strings.Contains(err.Error(), "is a directory") {
+		t.Error(err)
+	}
+	if _, err := safetensors.Open("/dev/zero"); runtime.GOOS != "windows" && (err == nil || !strings.Contains(err.Error(), "is a device")) {
+		t.Error(err)
+	}
+}
+
+// descriptors counts what the process has open; where there is no /proc nothing leaks.
+func descriptors(t *testing.T) int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
