@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/offhost/offhost/cmd/offhost/internal/config"
+	"github.com/offhost/offhost/cmd/offhost/internal/doctor"
+	"github.com/offhost/offhost/host/machine"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what this machine offers, what is missing and how to mend it",
+		Long: `Looks at this machine and says what offhost can use of it: host memory and the limits
+on it, whether memory can be sealed and shared, and how far the way to an NVIDIA GPU is
+open. Nothing is changed, and the driver is not loaded. Each line begins with
+  ok       it works
+  note     it works, but could be better, or is not known
+  missing  it does not work
+and is followed by what mends it. The exit code is 1 when something is missing that
+offhost needs to run on this system, and 0 when only a GPU or its driver is.
+
+--format json prints one object of schema ` + doctor.Schema + `:
+  runs               nothing is missing that offhost needs
+  devices            what can be used here: sim, shm, cuda
+  host_budget_bytes  host memory that weights may take, 0 when not known
+  pin_budget_bytes   how much of it may be locked
+  sections           id and checks; a check has id, status (ok, note, missing),
+                     needed, found, and mend: when and do, for each way to mend it`,
+		Example: `  offhost doctor
+  offhost doctor --format json | jq .host_budget_bytes`,
+		Args: argCount(0, 0),
+	}
+	format := cmd.Flags().String("format", config.FormatText, "`form` of the output: text or json")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		switch *format {
+		case config.FormatText, config.FormatJSON:
+			return a.doctor(machine.Read(), *format)
+		}
+		return usagef("--format: %q: want text or json", *format)
+	}
+	return cmd
+}
+
+func (a *app) doctor(m machine.Info, format string) error {
+	f := doctor.Examine(doctor.Build{Version: version(), Devices: []string{doctor.Sim, doctor.Shm}}, m)
+	write := f.Text
+	if format == config.FormatJSON {
+		write = f.JSON
+	}
+	if err := write(a.stdout); err != nil {
+		return err
+	}
+	if !f.Runs {
+		return fmt.Errorf("missing on this machine: %s", strings.Join(f.Needed(), ", "))
+	}
+	return nil
+}
