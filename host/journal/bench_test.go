@@ -7,18 +7,17 @@ import (
 
 	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/journal"
-	"github.com/offhost/offhost/host/replay"
 	"github.com/offhost/offhost/host/units"
 )
 
 // entries are those of a run that moves much.
 func entries(b *testing.B) (journal.Header, []host.Input, []host.Output, []byte) {
-	c := config(b, "flux-bf16", 2, 24*units.GiB)
+	c := config(b, "flux-bf16", 2, 25*units.GB)
 	head := header(b, &c)
-	file, _ := record(b, config2(b))
+	file, _ := record(b, c)
 	var ins []host.Input
 	var outs []host.Output
-	if _, _, err := feed(file, func(x *journal.Entry, out *host.Output) error {
+	if _, _, err := feed(file, func(_ *host.Engine, x *journal.Entry, out *host.Output) error {
 		ins = append(ins, x.Input)
 		outs = append(outs, host.Output{Actions: append([]host.Action(nil), out.Actions...)})
 		return nil
@@ -28,11 +27,8 @@ func entries(b *testing.B) (journal.Header, []host.Input, []host.Output, []byte)
 	return head, ins, outs, file
 }
 
-func config2(b *testing.B) replay.Config { return config(b, "flux-bf16", 2, 25*units.GB) }
-
 func BenchmarkWrite(b *testing.B) {
 	head, ins, outs, file := entries(b)
-	b.ReportMetric(float64(len(file))/float64(len(ins)), "B/input")
 	b.ReportAllocs()
 	i := len(ins)
 	var w *journal.Writer
@@ -49,6 +45,7 @@ func BenchmarkWrite(b *testing.B) {
 		}
 		i++
 	}
+	b.ReportMetric(float64(len(file))/float64(len(ins)), "B/input")
 }
 
 func BenchmarkRead(b *testing.B) {

@@ -143,7 +143,7 @@ func record(t testing.TB, c replay.Config) ([]byte, *report.Report) {
 }
 
 // feed feeds a journal to a new engine.
-func feed(file []byte, observe func(*journal.Entry, *host.Output) error) (*journal.Reader, *host.Engine, error) {
+func feed(file []byte, observe journal.Observer) (*journal.Reader, *host.Engine, error) {
 	r, err := journal.NewReader(bytes.NewReader(file))
 	if err != nil {
 		return nil, nil, err
@@ -186,7 +186,7 @@ func TestFedBackItGivesEveryActionAgain(t *testing.T) {
 			}
 			file, want := record(t, c)
 			stall, faults := int64(0), int64(0)
-			r, e, err := feed(file, func(x *journal.Entry, out *host.Output) error {
+			r, e, err := feed(file, func(_ *host.Engine, _ *journal.Entry, out *host.Output) error {
 				for _, rec := range out.Records {
 					stall += int64(rec.Stall)
 				}
@@ -243,8 +243,9 @@ func (d *faulty) Wait(until time.Duration) (host.Completion, bool) {
 	return c, ok
 }
 
-// lossy runs random calls on a faulty device, and writes the journal.
-func lossy(t testing.TB, seed uint64, policy string) (file []byte, device *faulty) {
+// lossy runs random calls on a faulty device, eight in a request, and writes the
+// journal.
+func lossy(t testing.TB, seed uint64, policy string, calls host.CallID) (file []byte, device *faulty) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 1))
 	device = &faulty{Device: sim.New(sim.Config{H2D: 1e9, D2H: 1e9, Latency: 1000, Release: 500}), random: random, kinds: map[host.OpID]host.ActionKind{}}
@@ -287,10 +288,10 @@ func lossy(t testing.TB, seed uint64, policy string) (file []byte, device *fault
 		step(host.Input{Kind: host.InRegister, Spec: host.Spec{Name: fmt.Sprint("c", i), Bytes: units.Bytes(100 + 60*i), ReadOnly: i%2 == 0, Parent: host.NoComponent}})
 	}
 	var call host.CallID
-	for r := range uint32(12) {
+	for r := uint32(0); call < calls; r++ {
 		step(host.Input{Kind: host.InEnqueued, Request: r + 1, Signature: abi.NameHash("p")})
 		step(host.Input{Kind: host.InBegin, Request: r + 1, Signature: abi.NameHash("p"), Steps: 8, Order: []host.ID{1, 2, 3}})
-		for range 8 {
+		for range min(8, calls-call) {
 			call++
 			c := host.ID(random.IntN(5))
 			if random.IntN(20) == 0 {
@@ -344,7 +345,7 @@ func TestFaultsComeAgain(t *testing.T) {
 	var seen [host.Lost + 1]int
 	for seed := range uint64(40) {
 		for _, policy := range []string{"", "one by one"} {
-			file, device := lossy(t, seed, policy)
+			file, device := lossy(t, seed, policy, 96)
 			if _, _, err := feed(file, nil); err != nil {
 				t.Fatalf("seed %d, policy %q: %v", seed, policy, err)
 			}

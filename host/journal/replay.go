@@ -45,21 +45,24 @@ func describe(a Action) string {
 	return string(b)
 }
 
+// An Observer is given each entry with what followed from it, after the comparison;
+// its error ends the replay. Entry and output are valid until it returns. A swap's
+// Input has its Policy.
+type Observer func(*host.Engine, *Entry, *host.Output) error
+
 // Replay feeds a journal to a new engine, compares every action and at the end the
 // hash of the decisions, and returns the engine. The first thing that differs is a
 // *Difference; if the journal turns out to have been changed, that is the error
 // instead, an *Error.
 //
 // Load is asked for the policies, first for the header's unless that is none, then
-// for that of each swap; their lifetimes are the caller's. Observe, if set, is given
-// each entry with what followed from it, and ends the replay by an error. Both are
-// valid until it returns; a swap's Input has its Policy.
-func Replay(ctx context.Context, r *Reader, load func(Identity) (host.Policy, error), observe func(*Entry, *host.Output) error) (*host.Engine, error) {
+// for that of each swap; their lifetimes are the caller's. Observe may be nil.
+func Replay(ctx context.Context, r *Reader, load func(Identity) (host.Policy, error), observe Observer) (*host.Engine, error) {
 	cfg := r.Header().Engine.Config()
 	if first := r.Header().Policy; first != (Identity{}) {
 		p, err := load(first)
 		if err != nil {
-			return nil, fmt.Errorf("policy %s of the journal: %w", clip(first.Name), err)
+			return nil, r.blame(ctx, fmt.Errorf("policy %s of the journal: %w", clip(first.Name), err))
 		}
 		cfg.Policy = p
 	}
@@ -79,7 +82,7 @@ func Replay(ctx context.Context, r *Reader, load func(Identity) (host.Policy, er
 		}
 		if x.Input.Kind == host.InSwap {
 			if x.Input.Policy, err = load(x.Swap); err != nil {
-				return nil, fmt.Errorf("policy %s, swapped to before input %d: %w", clip(x.Swap.Name), x.Number, err)
+				return nil, r.blame(ctx, fmt.Errorf("policy %s, swapped to before input %d: %w", clip(x.Swap.Name), x.Number, err))
 			}
 		}
 		out, err := e.Step(x.Input)
@@ -90,32 +93,30 @@ func Replay(ctx context.Context, r *Reader, load func(Identity) (host.Policy, er
 			return nil, r.blame(ctx, err)
 		}
 		if observe != nil {
-			if err := observe(&x, out); err != nil {
+			if err := observe(e, &x, out); err != nil {
 				return nil, err
 			}
 		}
 	}
 }
 
-// blame reads on to the journal's end. When it finds that the journal was changed, a
-// difference says nothing of the engine.
-func (j *Reader) blame(ctx context.Context, difference error) error {
+// blame reads on to the journal's end, after an error that the journal led to. When it
+// finds that the journal was changed, that is what was wrong.
+func (j *Reader) blame(ctx context.Context, found error) error {
 	var x Entry
-	for {
-		if err := ctx.Err(); err != nil {
-			return difference
-		}
+	for ctx.Err() == nil {
 		err := j.Next(&x)
 		var broken *Error
 		switch {
 		case err == io.EOF:
-			return difference
+			return found
 		case errors.As(err, &broken):
-			return fmt.Errorf("%w (it shows first as a difference: %v)", err, difference)
+			return fmt.Errorf("%w (it showed first in this: %v)", err, found)
 		case err != nil:
-			return errors.Join(difference, err)
+			return errors.Join(found, err)
 		}
 	}
+	return found
 }
 
 func sameDecisions(r *Reader, e *host.Engine) error {

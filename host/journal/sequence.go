@@ -10,6 +10,7 @@ import (
 
 	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/trace"
+	"github.com/offhost/offhost/host/units"
 )
 
 // maxPending bounds the records that wait for the end of an earlier call.
@@ -21,6 +22,7 @@ const maxPending = 1 << 20
 // the budget did are left out. It is not safe for concurrent use.
 type Sequence struct {
 	header    trace.Header
+	fileBytes []units.Bytes  // of each component
 	pipelines map[uint64]int // by signature
 	open      []openRequest
 	pending   []pendingRecord
@@ -65,6 +67,10 @@ func NewSequence(h *Header) *Sequence {
 // the device that the journal's engine was told of. It is complete when the first
 // request begins.
 func (s *Sequence) Header() *trace.Header { return &s.header }
+
+// FileBytes are, for each component of the header, its bytes that host memory did not
+// hold.
+func (s *Sequence) FileBytes() []units.Bytes { return s.fileBytes }
 
 // Add takes an entry. The error is an *Error when a trace cannot have it.
 func (s *Sequence) Add(x *Entry) error {
@@ -120,6 +126,7 @@ func (s *Sequence) register(spec *host.Spec) *Error {
 		c.Parent = int(spec.Parent)
 	}
 	s.header.Components = append(s.header.Components, c)
+	s.fileBytes = append(s.fileBytes, spec.FileBytes)
 	return nil
 }
 
@@ -373,7 +380,10 @@ func newCalls(file io.ReadCloser) (*Calls, error) {
 // Header returns the trace's header.
 func (c *Calls) Header() *trace.Header { return c.seq.Header() }
 
-// Journal returns the journal's own.
+// FileBytes are Sequence's.
+func (c *Calls) FileBytes() []units.Bytes { return c.seq.FileBytes() }
+
+// Journal returns the journal's own header.
 func (c *Calls) Journal() *Header { return c.reader.Header() }
 
 // Next reads the next record; io.EOF follows the last one. What a request that the
