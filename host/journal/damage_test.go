@@ -78,6 +78,27 @@ func TestItsEndIsItsEnd(t *testing.T) {
 	}
 }
 
+// A run that ended early may not know its decisions' hash; its journal is whole.
+func TestARunThatEndedEarly(t *testing.T) {
+	for _, end := range []journal.End{{Error: "the device failed"}, {}} {
+		var file bytes.Buffer
+		w, err := journal.NewWriter(&file, journal.Header{Engine: journal.Engine{Budget: 1, Chunk: 1, Granularity: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(end); (err == nil) != (end.Error != "") {
+			t.Fatalf("error %q: %v", end.Error, err)
+		}
+		if end.Error == "" {
+			continue
+		}
+		r, _, err := feed(file.Bytes(), nil)
+		if err != nil || r.End().Error != end.Error {
+			t.Errorf("%v: want a journal of a run that ended by %q", err, end.Error)
+		}
+	}
+}
+
 // What was changed by someone who mended the checksum is found where the engine does
 // otherwise.
 func TestTheFirstDifferenceIsNamed(t *testing.T) {

@@ -146,8 +146,9 @@ func PipelinesOf(h *trace.Header) []Pipeline {
 type End struct {
 	// Inputs is the number of inputs, swaps not counted. Close fills it in.
 	Inputs int64 `json:"inputs"`
-	// DecisionsSHA256 is host.Engine's, in hexadecimal.
-	DecisionsSHA256 string `json:"decisions_sha256"`
+	// DecisionsSHA256 is host.Engine's, in hexadecimal; it may be empty when the run
+	// ended early.
+	DecisionsSHA256 string `json:"decisions_sha256,omitzero"`
 	// Measured is what the device did, if it was a real one.
 	Measured *report.Measured `json:"measured,omitzero"`
 	// SwapsRefused counts swaps that never became an input: their module could not be
