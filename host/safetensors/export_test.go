@@ -1,6 +1,11 @@
 package safetensors
 
-import "io"
+import (
+	"io"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
 
 // Header reads the header of a file that is no file.
 func Header(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
@@ -9,4 +14,13 @@ func Header(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
 		return nil, nil, err
 	}
 	return h.tensors, h.metadata, nil
+}
+
+// Index reads the text of an index: its files, sorted, and the file of each tensor.
+func Index(text string) (shards []string, of map[string]string, err error) {
+	x, err := parseIndex(jsontext.NewDecoder(strings.NewReader(text)))
+	if err != nil {
+		return nil, nil, err
+	}
+	return x.shards, x.of, nil
 }

@@ -157,8 +157,6 @@ func parseTensor(d *jsontext.Decoder) (Tensor, error) {
 		return t, err
 	}
 	switch {
-	case t.DType.Bits() == 0:
-		return t, fmt.Errorf("dtype %s is not known: want one of %s", clip(string(t.DType)), knownDTypes())
 	case t.Shape == nil:
 		return t, errors.New("has no shape: want a list of sizes, empty for a scalar")
 	case len(offsets) != 2:
@@ -167,7 +165,7 @@ func parseTensor(d *jsontext.Decoder) (Tensor, error) {
 		return t, fmt.Errorf("ends at %d, before it begins at %d", offsets[1], offsets[0])
 	}
 	t.Offset, t.Bytes = offsets[0], offsets[1]-offsets[0]
-	size, err := sizeOf(t.DType, t.Shape)
+	size, err := Size(t.DType, t.Shape)
 	if err != nil {
 		return t, err
 	}
@@ -177,10 +175,16 @@ func parseTensor(d *jsontext.Decoder) (Tensor, error) {
 	return t, nil
 }
 
-// sizeOf is how many bytes a tensor takes; elements smaller than a byte are packed.
-func sizeOf(d DType, shape []int64) (int64, error) {
+// Size is how many bytes a tensor takes; elements smaller than a byte are packed.
+func Size(d DType, shape []int64) (int64, error) {
 	bits := d.Bits()
+	if bits == 0 {
+		return 0, fmt.Errorf("dtype %s is not known: want one of %s", clip(string(d)), knownDTypes())
+	}
 	for _, n := range shape {
+		if n < 0 {
+			return 0, fmt.Errorf("shape %v has a negative size", shape)
+		}
 		if n > 0 && bits > math.MaxInt64/n {
 			return 0, fmt.Errorf("shape %v of %s has more bits than 64-bit numbers count", shape, d)
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -131,6 +132,37 @@ func TestOpenWhatIsNoFile(t *testing.T) {
 	if _, err := safetensors.Open("/dev/zero"); runtime.GOOS != "windows" && (err == nil || !strings.Contains(err.Error(), "is a device")) {
 		t.Error(err)
 	}
+}
+
+// Whatever an index says, only files beside it are opened.
+func FuzzIndex(f *testing.F) {
+	for _, path := range []string{"testdata/transformers/model.safetensors.index.json", "testdata/diffusers/diffusion_pytorch_model.safetensors.index.fp16.json"} {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(b))
+	}
+	f.Add(`{"weight_map":{"a":"../b.safetensors","c":"/d.safetensors"},"x":[[{}]]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		shards, of, err := safetensors.Index(text)
+		if err != nil {
+			return
+		}
+		for _, shard := range shards {
+			if dir, base := filepath.Split(shard); dir != "" || base != shard || shard == ".." || strings.ContainsAny(shard, "/\\") {
+				t.Errorf("the index names %q", shard)
+			}
+		}
+		if len(of) == 0 || len(shards) == 0 || !slices.IsSorted(shards) {
+			t.Errorf("%d tensors, files %q", len(of), shards)
+		}
+		for _, shard := range of {
+			if _, ok := slices.BinarySearch(shards, shard); !ok {
+				t.Errorf("%q is not among the files %q", shard, shards)
+			}
+		}
+	})
 }
 
 // descriptors counts what the process has open; where there is no /proc nothing leaks.
