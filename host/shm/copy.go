@@ -1,0 +1,243 @@
+package shm
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/offhost/offhost/host"
+	"github.com/offhost/offhost/host/units"
+)
+
+// errInjected is why an action failed that was told to.
+var errInjected = errors.New("a fault was asked for")
+
+// copyIn allocates a chunk, maps it at its place and fills it.
+func (d *Device) copyIn(j *job) {
+	defer j.stream.close()
+	d.begin(j, &d.in)
+	begun := time.Since(d.start)
+	st, err := d.load(j)
+	if st == host.OK {
+		d.sleepUntil(d.link[0].next(j.submitted, begun, j.action.Weights), j, d.in.alarm)
+		d.count(func(s *Stats) {
+			s.Loads++
+			s.H2D += j.action.Weights
+			if j.stream != nil {
+				s.File += units.Bytes(j.stream.length)
+			}
+			s.BusyH2D += time.Since(d.start) - begun
+		})
+	}
+	d.complete(j, st, err)
+}
+
+// begin waits as a fault says.
+func (d *Device) begin(j *job, l *lane) {
+	if j.fault.Delay > 0 {
+		d.sleepUntil(j.submitted+j.fault.Delay, j, l.alarm)
+	}
+}
+
+func (d *Device) load(j *job) (host.Status, error) {
+	switch {
+	case j.err != nil:
+		return host.Failed, j.err
+	case j.fault.Status == host.OutOfMemory:
+		return host.OutOfMemory, errInjected
+	}
+	c, k := j.c, j.k
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !d.current(j) {
+		return host.Lost, ErrLost
+	}
+	if k.block != nil {
+		return host.Failed, fmt.Errorf("component %q: chunk %d is on the device already", c.Name, j.action.Chunk)
+	}
+	b, err := d.pool.take(k.alloc)
+	if err != nil {
+		return host.OutOfMemory, err
+	}
+	if err := b.place(c.mem[k.off:k.off+k.alloc], d.pool.moves); err != nil {
+		d.pool.lose(b)
+		return host.OutOfMemory, err
+	}
+	k.block = b
+	if err = d.fill(j); err == nil && j.fault.Status != host.OK {
+		err = errInjected
+	}
+	if err != nil {
+		if err2 := d.unmap(c, k); err2 != nil {
+			err = errors.Join(err, err2)
+		}
+		return host.Failed, err
+	}
+	return host.OK, nil
+}
+
+// fill copies a chunk's weights to where it is mapped: first those that come from a file,
+// then, piece by piece, those in host memory. With Verify every piece is checked at once.
+func (d *Device) fill(j *job) error {
+	c, k := j.c, j.k
+	k.sums = nil
+	if d.cfg.Verify {
+		k.known()
+	}
+	dst := c.at(k)
+	var streamed int64
+	if j.stream != nil {
+		for r := range j.stream.blocks {
+			if r.err != nil {
+				return r.err
+			}
+			copy(dst[streamed:], r.buf[:r.n])
+			first := int(streamed / piece)
+			streamed += int64(r.n)
+			err := d.checkFrom(c, k, first, r.buf[:r.n])
+			buffers.Put(r.buf)
+			if err != nil {
+				return err
+			}
+		}
+		if streamed < j.stream.length {
+			return ErrLost
+		}
+	}
+	var src []byte
+	if streamed < k.size {
+		if src = c.Source.Span(k.off+streamed, k.size-streamed); src == nil {
+			return fmt.Errorf("component %q: chunk %d: its weights have left host memory", c.Name, k.index)
+		}
+	}
+	return d.crew.each(int(streamed/piece), k.pieces(), func(i int) error {
+		from, to := k.span(i)
+		from = max(from, streamed)
+		copy(dst[from:to], src[from-streamed:to-streamed])
+		if d.cfg.Verify {
+			return d.check(c, k, i)
+		}
+		return nil
+	})
+}
+
+// checkFrom checks the whole pieces from first on that came in one read, which says what
+// they should be when nothing did yet.
+func (d *Device) checkFrom(c *component, k *chunk, first int, buf []byte) error {
+	if !d.cfg.Verify {
+		return nil
+	}
+	for i := first; len(buf) > 0; i++ {
+		from, to := k.span(i)
+		if int64(len(buf)) < to-from {
+			return nil // the rest of it is in host memory
+		}
+		if k.host[i] == 0 {
+			k.host[i] = sumOf(buf[:to-from])
+		}
+		if err := d.check(c, k, i); err != nil {
+			return err
+		}
+		buf = buf[to-from:]
+	}
+	return nil
+}
+
+// copyBack copies a chunk to host memory; it stays on the device.
+func (d *Device) copyBack(j *job) {
+	d.begin(j, &d.back)
+	begun := time.Since(d.start)
+	st, err := d.save(j)
+	if st == host.OK {
+		d.sleepUntil(d.link[1].next(j.submitted, begun, j.action.Weights), j, d.back.alarm)
+		d.count(func(s *Stats) {
+			s.CopiesBack++
+			s.D2H += j.action.Weights
+			s.BusyD2H += time.Since(d.start) - begun
+		})
+	}
+	d.complete(j, st, err)
+}
+
+func (d *Device) save(j *job) (host.Status, error) {
+	switch {
+	case j.err != nil:
+		return host.Failed, j.err
+	case j.fault.Status != host.OK:
+		return host.Failed, errInjected
+	}
+	c, k := j.c, j.k
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !d.current(j) {
+		return host.Lost, ErrLost
+	}
+	if k.block == nil {
+		return host.Failed, fmt.Errorf("component %q: chunk %d is not on the device", c.Name, j.action.Chunk)
+	}
+	dst := c.Source.Span(k.off, k.size)
+	if dst == nil || c.ReadOnly {
+		return host.Failed, fmt.Errorf("component %q: chunk %d is read-only, or not in host memory: it cannot be copied back", c.Name, j.action.Chunk)
+	}
+	src := c.at(k)
+	k.known()
+	err := d.crew.each(0, k.pieces(), func(i int) error {
+		from, to := k.span(i)
+		copy(dst[from:to], src[from:to])
+		if k.host[i] = k.sums[i]; d.cfg.Verify && k.sums[i] != 0 && sumOf(dst[from:to]) != k.sums[i] {
+			return fmt.Errorf("component %q: chunk %d: bytes %d to %d of the weights are not what they were after they were copied back", c.Name,
+				j.action.Chunk, k.off+from, k.off+to)
+		}
+		return nil
+	})
+	if err != nil {
+		return host.Failed, err
+	}
+	return host.OK, nil
+}
+
+// release takes a chunk off the device.
+func (d *Device) release(j *job) {
+	d.begin(j, &d.releases)
+	st, err := d.drop(j)
+	d.complete(j, st, err)
+}
+
+func (d *Device) drop(j *job) (host.Status, error) {
+	switch {
+	case j.err != nil:
+		return host.Failed, j.err
+	case j.fault.Status != host.OK:
+		return host.Failed, errInjected
+	}
+	k := j.k
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !d.current(j) {
+		return host.Lost, ErrLost
+	}
+	if k.block == nil {
+		return host.Failed, fmt.Errorf("component %q: chunk %d is not on the device", j.c.Name, j.action.Chunk)
+	}
+	if err := d.unmap(j.c, k); err != nil {
+		return host.Failed, err
+	}
+	d.count(func(s *Stats) { s.Releases++ })
+	return host.OK, nil
+}
+
+// unmap takes a chunk's block away, whose lock the caller holds.
+func (d *Device) unmap(c *component, k *chunk) error {
+	b := k.block
+	reusable, err := b.leave(c.mem[k.off:k.off+k.alloc], d.pool.moves)
+	if err != nil {
+		return fmt.Errorf("component %q: chunk %d: unmapping it: %w", c.Name, k.index, err)
+	}
+	k.block, k.sums = nil, nil
+	if reusable {
+		d.pool.put(b)
+	} else {
+		d.pool.lose(b)
+	}
+	return nil
+}
