@@ -277,15 +277,17 @@ func (e *Engine) nextChunk() (*load, int) {
 
 // completed takes the device's word on an action.
 func (e *Engine) completed(id OpID, st Status) error {
-	o, ok := e.ops.close(id)
-	if !ok {
+	x := e.ops.at(id)
+	if x == nil {
 		return fmt.Errorf("operation %d: not outstanding", id)
 	}
-	if st == Lost && !e.lost && o.epoch == e.epoch {
+	if st == Lost && !e.lost && x.epoch == e.epoch {
+		// While it is outstanding: what is in flight leaves the books below, once.
 		if err := e.lose(); err != nil {
 			return err
 		}
 	}
+	o := e.ops.close(id)
 	if o.epoch != e.epoch {
 		st = Lost
 	}
@@ -546,14 +548,12 @@ func (t *opTable) oldest() *op {
 	return nil
 }
 
-func (t *opTable) close(id OpID) (op, bool) {
+// close ends an action that is open.
+func (t *opTable) close(id OpID) op {
 	o := t.at(id)
-	if o == nil {
-		return op{}, false
-	}
 	o.open = false
 	t.free = append(t.free, uint32(id))
-	return *o, true
+	return *o
 }
 
 // outstanding reports whether an action on a chunk is in flight.
