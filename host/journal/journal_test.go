@@ -243,15 +243,43 @@ func (d *faulty) Wait(until time.Duration) (host.Completion, bool) {
 	return c, ok
 }
 
-// lossy runs random calls on a faulty device, eight in a request, and writes the
-// journal.
+func (d *faulty) Gone() bool { return d.lost }
+
+func (d *faulty) Restore() error {
+	d.lost = false
+	return nil
+}
+
+// fragile is a device that can be gone as a whole, and comes back empty.
+type fragile interface {
+	host.Worker
+	Gone() bool
+	Restore() error
+}
+
+// lossy runs random calls on a simulated device that fails, and returns the journal.
 func lossy(t testing.TB, seed uint64, policy string, calls host.CallID) (file []byte, device *faulty) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 1))
 	device = &faulty{Device: sim.New(sim.Config{H2D: 1e9, D2H: 1e9, Latency: 1000, Release: 500}), random: random, kinds: map[host.OpID]host.ActionKind{}}
+	return ordeal(t, random, 1, device, policy, seed%2 == 0, calls), device
+}
+
+// parts are the components that an ordeal calls.
+func parts(scale units.Bytes) (list []host.Spec) {
+	for i := range 5 {
+		list = append(list, host.Spec{Name: fmt.Sprint("c", i), Bytes: units.Bytes(100+60*i) * scale, ReadOnly: i%2 == 0, Parent: host.NoComponent})
+	}
+	return list
+}
+
+// ordeal runs random calls on a device that fails, eight in a request, and writes the
+// journal. Its granularity is 16 bytes times the scale.
+func ordeal(t testing.TB, random *rand.Rand, scale units.Bytes, device fragile, policy string, harmBound bool, calls host.CallID) []byte {
+	t.Helper()
 	id := journal.Identity{Name: policy}
-	conf := host.Config{Budget: 1000, Chunk: 64, Granularity: 16, H2D: 1e9, D2H: 1e9, Latency: 1000, Timeout: time.Millisecond,
-		Constraints: host.Constraints{Exclude: []string{"c0"}, Keep: []string{"c1"}}, HarmBound: seed%2 == 0}
+	conf := host.Config{Budget: 1000 * scale, Chunk: 64 * scale, Granularity: 16 * scale, H2D: 1e9, D2H: 1e9, Latency: 1000, Timeout: time.Millisecond,
+		Constraints: host.Constraints{Exclude: []string{"c0"}, Keep: []string{"c1"}}, HarmBound: harmBound}
 	engine, err := journal.EngineOf(conf)
 	if err != nil {
 		t.Fatal(err)
@@ -284,8 +312,8 @@ func lossy(t testing.TB, seed uint64, policy string, calls host.CallID) (file []
 			t.Fatal(err)
 		}
 	}
-	for i := range 5 {
-		step(host.Input{Kind: host.InRegister, Spec: host.Spec{Name: fmt.Sprint("c", i), Bytes: units.Bytes(100 + 60*i), ReadOnly: i%2 == 0, Parent: host.NoComponent}})
+	for _, spec := range parts(scale) {
+		step(host.Input{Kind: host.InRegister, Spec: spec})
 	}
 	var call host.CallID
 	for r := uint32(0); call < calls; r++ {
@@ -295,29 +323,29 @@ func lossy(t testing.TB, seed uint64, policy string, calls host.CallID) (file []
 			call++
 			c := host.ID(random.IntN(5))
 			if random.IntN(20) == 0 {
-				step(host.Input{Kind: host.InBudget, Bytes: units.Bytes(700 + random.IntN(500))})
+				step(host.Input{Kind: host.InBudget, Bytes: units.Bytes(700+random.IntN(500)) * scale})
 			}
-			step(host.Input{Kind: host.InForeign, Bytes: units.Bytes(random.IntN(60))})
-			err := d.Call(host.Input{Call: call, Request: r + 1, Component: c, Workspace: units.Bytes(random.IntN(90))})
+			step(host.Input{Kind: host.InForeign, Bytes: units.Bytes(random.IntN(60)) * scale})
+			err := d.Call(host.Input{Call: call, Request: r + 1, Component: c, Workspace: units.Bytes(random.IntN(90)) * scale})
 			if err == nil {
-				if err := d.Compute(call, c, time.Duration(random.IntN(5000))); err != nil {
+				if err := d.Compute(call, c, time.Duration(random.IntN(5000))); err != nil && !device.Gone() {
 					t.Fatal(err)
 				}
 				step(host.Input{Kind: host.InDone, Call: call})
 			} else if lack := new(host.Refusal); errors.As(err, &lack) && e.Lack(call) != nil {
 				t.Fatalf("call %d still waits: %v", call, err) // the schedule is to leave none
 			}
-			if device.lost {
+			lost := device.Gone()
+			if lost || random.IntN(50) == 0 {
+				// It may have been told by a completion already.
+				_ = d.Step(host.Input{Kind: host.InLost})
 				if err := d.Drain(); err != nil {
 					t.Fatal(err)
 				}
-				device.lost = false
-				step(host.Input{Kind: host.InRestored})
-			}
-			if random.IntN(50) == 0 {
-				step(host.Input{Kind: host.InLost})
-				if err := d.Drain(); err != nil {
-					t.Fatal(err)
+				if lost {
+					if err := device.Restore(); err != nil {
+						t.Fatal(err)
+					}
 				}
 				step(host.Input{Kind: host.InRestored})
 			}
@@ -337,7 +365,7 @@ func lossy(t testing.TB, seed uint64, policy string, calls host.CallID) (file []
 	if err := w.Close(journal.End{DecisionsSHA256: hex.EncodeToString(sum[:]), Measured: &report.Measured{H2DBytes: 1}}); err != nil {
 		t.Fatal(err)
 	}
-	return b.Bytes(), device
+	return b.Bytes()
 }
 
 // Failed, lost and impossible actions are inputs like all others.

@@ -460,7 +460,7 @@ func TestWait(t *testing.T) {
 		t.Error("a call of 40ms ended after 1ms")
 	}
 	done, ok := r.Wait(host.Forever)
-	if took := done.Time - begun; !ok || done.Call != 3 || done.Err != nil || took < 39*time.Millisecond || took > 400*time.Millisecond {
+	if took := done.Time - begun; !ok || done.Call != 3 || done.Err != nil || took < 39*time.Millisecond {
 		t.Errorf("a call of 40ms ended after %v: %+v", took, done)
 	}
 	// Time does not go back, whatever happened before it was looked at.
