@@ -13,18 +13,18 @@ import (
 // entries are those of a run that moves much.
 func entries(b *testing.B) (journal.Header, []host.Input, []host.Output, []byte) {
 	c := config(b, "flux-bf16", 2, 25*units.GB)
-	head := header(b, &c)
 	file, _ := record(b, c)
 	var ins []host.Input
 	var outs []host.Output
-	if _, _, err := feed(file, func(_ *host.Engine, x *journal.Entry, out *host.Output) error {
+	r, _, err := feed(file, func(_ *host.Engine, x *journal.Entry, out *host.Output) error {
 		ins = append(ins, x.Input)
 		outs = append(outs, host.Output{Actions: append([]host.Action(nil), out.Actions...)})
 		return nil
-	}); err != nil {
+	})
+	if err != nil {
 		b.Fatal(err)
 	}
-	return head, ins, outs, file
+	return *r.Header(), ins, outs, file
 }
 
 func BenchmarkWrite(b *testing.B) {

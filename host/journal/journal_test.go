@@ -84,29 +84,6 @@ func module(t testing.TB, name string) replay.Module {
 	return replay.Module{Policy: p, Info: report.Policy{Name: name, ABI: "test"}, Schema: "test"}
 }
 
-func identity(m replay.Module) journal.Identity { return journal.Identity(m.Info) }
-
-// header is what a caller puts down of a replay.
-func header(t testing.TB, c *replay.Config) journal.Header {
-	t.Helper()
-	conf := host.Config{Budget: c.Budget, Chunk: c.Chunk, Granularity: c.Granularity, H2D: c.H2D, D2H: c.D2H, File: c.File,
-		Latency: c.Latency, Constraints: c.Constraints, HarmBound: c.HarmBound}
-	conf, err := conf.WithDefaults()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if conf.PolicyConfig, err = host.ConfigLines(c.PolicyConfig, conf.Chunk, c.H2D, c.D2H); err != nil {
-		t.Fatal(err)
-	}
-	engine, err := journal.EngineOf(conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := c.Source.Header()
-	return journal.Header{Offhost: "test", Trace: h.Name, Device: "sim", Engine: engine, Policy: identity(c.Policy),
-		Pipelines: journal.PipelinesOf(h), Pageable: c.Pageable, Baselines: c.Baselines}
-}
-
 func config(t testing.TB, name string, n int64, budget units.Bytes) replay.Config {
 	t.Helper()
 	open, err := library.Open(name)
@@ -125,19 +102,13 @@ func config(t testing.TB, name string, n int64, budget units.Bytes) replay.Confi
 func record(t testing.TB, c replay.Config) ([]byte, *report.Report) {
 	t.Helper()
 	var file bytes.Buffer
-	w, err := journal.NewWriter(&file, header(t, &c))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Journal = func(in *host.Input, swap replay.Module, out *host.Output) error {
-		return w.Write(in, identity(swap), out)
-	}
+	c.Record = &replay.Recording{To: &file, Offhost: "test"}
 	r, err := replay.Run(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Close(journal.End{DecisionsSHA256: r.DecisionsSHA256}); err != nil {
-		t.Fatal(err)
+	if !c.Record.Whole() {
+		t.Fatal("the journal is not whole")
 	}
 	return file.Bytes(), r
 }

@@ -29,22 +29,10 @@ type openRequest struct {
 	entered []host.CallID
 }
 
-// journal is told of each input that an engine takes; see host.Driver.
-type journal func(*host.Input, *host.Output) error
+// journaler is told of each input that an engine takes; see host.Driver.
+type journaler func(*host.Input, *host.Output) error
 
-func newLane(cfg *Config, h *trace.Header, policies *troupe, device host.Worker, keep journal) (*lane, error) {
-	geo := host.Config{Budget: cfg.Budget, Chunk: cfg.Chunk, Granularity: cfg.Granularity}
-	conf, err := geo.WithDefaults()
-	if err != nil {
-		return nil, err
-	}
-	conf.H2D, conf.D2H, conf.Latency, conf.File = cfg.H2D, cfg.D2H, cfg.Latency, cfg.File
-	conf.Constraints, conf.Policy, conf.HarmBound = cfg.Constraints, policies.modules[0].Policy, cfg.HarmBound
-	conf.Blob = policies.saved(policies.modules[0])
-	conf.PolicyConfig, err = host.ConfigLines(cfg.PolicyConfig, conf.Chunk, cfg.H2D, cfg.D2H)
-	if err != nil {
-		return nil, err
-	}
+func newLane(cfg *Config, h *trace.Header, conf host.Config, policies *troupe, device host.Worker, keep journaler) (*lane, error) {
 	e, err := host.New(conf)
 	if err != nil {
 		return nil, err

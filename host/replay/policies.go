@@ -59,8 +59,8 @@ type troupe struct {
 	swaps   []Swap     // to come, by At
 	fuel    uint64     // of those that were closed
 	refused int64      // swaps whose policy could not be loaded
-	notes   []string
-	more    int // notes that were left out
+	notes   notes      // of swaps
+	aside   notes      // of what no input of the engine tells
 }
 
 func newTroupe(first Module, swaps []Swap) *troupe {
@@ -85,7 +85,7 @@ func (t *troupe) due(n int64) (host.Input, bool) {
 		m, err := s.Load()
 		if err != nil {
 			t.refused++
-			t.note(fmt.Sprintf("swap before input %d: %s was refused, the running policy stays: %v", s.At, s.Name, err))
+			t.aside.add(fmt.Sprintf("swap before input %d: %s was refused, the running policy stays: %v", s.At, s.Name, err))
 			continue
 		}
 		t.modules = append(t.modules, m)
@@ -106,14 +106,6 @@ func (t *troupe) swapped(in *host.Input) Module {
 	return t.modules[len(t.modules)-1]
 }
 
-func (t *troupe) note(s string) {
-	if len(t.notes) < maxNotes {
-		t.notes = append(t.notes, s)
-	} else {
-		t.more++
-	}
-}
-
 // saved is what a module has learned in earlier runs, nil if that is nothing.
 func (t *troupe) saved(m Module) []byte {
 	if t.store == nil || m.Policy == nil {
@@ -121,7 +113,7 @@ func (t *troupe) saved(m Module) []byte {
 	}
 	blob, err := t.store.Get(m)
 	if err != nil {
-		t.note(fmt.Sprintf("%s: its saved state cannot be read: %v", m.Info.Name, err))
+		t.aside.add(fmt.Sprintf("%s: its saved state cannot be read: %v", m.Info.Name, err))
 	}
 	return blob
 }
@@ -136,7 +128,7 @@ func (t *troupe) save() error {
 	blob, err := keeper.Save()
 	if err != nil || blob == nil {
 		if err != nil {
-			t.note(fmt.Sprintf("%s: it could not save its state: %v", m.Info.Name, err))
+			t.aside.add(fmt.Sprintf("%s: it could not save its state: %v", m.Info.Name, err))
 		}
 		return nil
 	}
@@ -146,11 +138,11 @@ func (t *troupe) save() error {
 // unfinished notes swaps that the run did not reach and a trial that it did not end.
 func (t *troupe) unfinished(inputs int64, e *host.Engine) {
 	if n := len(t.swaps); n > 0 {
-		t.note(fmt.Sprintf("%d swaps were not reached: the run had %d inputs, the first of them is set before input %d", n, inputs, t.swaps[0].At))
+		t.aside.add(fmt.Sprintf("%d swaps were not reached: the run had %d inputs, the first of them is set before input %d", n, inputs, t.swaps[0].At))
 	}
 	if _, left := e.Chosen(); left > 0 {
 		m := t.modules[len(t.modules)-1]
-		t.note(fmt.Sprintf("%s was still on trial when the run ended, %d events before it would have taken over", m.Info.Name, left))
+		t.notes.add(fmt.Sprintf("%s was still on trial when the run ended, %d events before it would have taken over", m.Info.Name, left))
 	}
 }
 
@@ -158,7 +150,7 @@ func (t *troupe) unfinished(inputs int64, e *host.Engine) {
 func (t *troupe) see(r *host.Record) error {
 	m := t.module(r.Cause.Policy)
 	if r.Kind == host.RecForget && t.store != nil {
-		t.note(fmt.Sprintf("%s: %s", m.Info.Name, r.Text))
+		t.aside.add(fmt.Sprintf("%s: %s", m.Info.Name, r.Text))
 		return t.store.Delete(m)
 	}
 	if r.Kind != host.RecSwap {
@@ -171,7 +163,7 @@ func (t *troupe) see(r *host.Record) error {
 	if r.Err != nil {
 		s += ": " + r.Err.Error()
 	}
-	t.note(s)
+	t.notes.add(s)
 	return nil
 }
 
@@ -200,6 +192,11 @@ func (t *troupe) close() error {
 	return errors.Join(errs...)
 }
 
+// closeAll closes every policy that is left.
+func (t *troupe) closeAll() error {
+	return errors.Join(t.close(), closePolicy(t.modules[0].Policy))
+}
+
 // fuelSpent is what all policies have spent so far.
 func (t *troupe) fuelSpent() uint64 {
 	sum := t.fuel
@@ -209,12 +206,28 @@ func (t *troupe) fuelSpent() uint64 {
 	return sum
 }
 
-// allNotes are the notes, and how many were left out.
-func (t *troupe) allNotes() []string {
-	if t.more > 0 {
-		return append(slices.Clone(t.notes), fmt.Sprintf("and %d more swaps", t.more))
+// allNotes are what a report notes.
+func (t *troupe) allNotes() []string { return append(t.notes.all("swaps"), t.aside.all("notes")...) }
+
+// notes are the first sentences of a kind, and how many more there were.
+type notes struct {
+	first []string
+	more  int
+}
+
+func (n *notes) add(s string) {
+	if len(n.first) < maxNotes {
+		n.first = append(n.first, s)
+	} else {
+		n.more++
 	}
-	return t.notes
+}
+
+func (n *notes) all(kind string) []string {
+	if n.more > 0 {
+		return append(slices.Clone(n.first), fmt.Sprintf("and %d more %s", n.more, kind))
+	}
+	return slices.Clone(n.first)
 }
 
 func fuelUsed(p host.Policy) uint64 {

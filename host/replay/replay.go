@@ -73,9 +73,9 @@ type Config struct {
 	// Device carries out the movements under the policy; its lifetime is the caller's.
 	// Nil is the simulated device, on which the baselines run in any case.
 	Device host.Worker
-	// Journal, if set, is given each input of the engine under the policy, the module
-	// when the input exchanges policies, and what followed.
-	Journal func(in *host.Input, swap Module, out *host.Output) error
+	Place  Place
+	// Record, if set, takes the run's journal.
+	Record *Recording
 
 	// Baselines are replayed beside the policy.
 	Baselines []string
@@ -83,6 +83,27 @@ type Config struct {
 	// Movement, if set, is told of each movement; its error ends the run.
 	Movement func(Movement) error
 }
+
+// A Place is what a report and a journal say of where a run takes place. The zero
+// value is the simulated device.
+type Place struct {
+	Device string       // its name; empty: "sim"
+	Scale  string       // of sizes and times; empty: the trace's own
+	Host   *report.Host // where weights are kept, if that is anywhere
+	// Measured is asked what the device has done when the run is over.
+	Measured func() *report.Measured
+}
+
+func (p *Place) device() string { return cmp.Or(p.Device, simName) }
+
+func (p *Place) measured() *report.Measured {
+	if p.Measured == nil {
+		return nil
+	}
+	return p.Measured()
+}
+
+const simName = "sim"
 
 // Inadmissible says that the budget cannot hold what the trace and the constraints
 // ask for. It is the user's to mend.
@@ -105,42 +126,35 @@ func (i *Inadmissible) Unwrap() error { return i.Err }
 func (i *Inadmissible) ExitCode() int { return 2 }
 
 // Run replays the source to its end. The error is an *Inadmissible when the budget
-// does not do, a *trace.Error when the trace is at fault.
+// does not do, a *trace.Error when the trace is at fault, the context's cause when
+// that has ended first; what was recorded until then is a whole journal in any case.
 func Run(ctx context.Context, cfg Config) (r *report.Report, err error) {
 	h := cfg.Source.Header()
 	cfg.Latency = cmp.Or(cfg.Latency, sim.DefaultLatency)
-	if cfg.H2D <= 0 || cfg.D2H <= 0 || cfg.Pageable <= 0 {
-		return nil, errors.New("bandwidths must be positive")
-	}
-	for _, b := range cfg.Baselines {
-		if !slices.Contains(Baselines, b) {
-			return nil, fmt.Errorf("baseline %q: want one of %v", b, Baselines)
-		}
-	}
-	names := make([]string, len(h.Components))
-	for i, c := range h.Components {
-		names[i] = c.Name
-	}
-	if err := cfg.Constraints.Check(names); err != nil {
-		return nil, &Inadmissible{Err: err}
+	if err := cfg.check(h); err != nil {
+		return nil, err
 	}
 	policies := newTroupe(cfg.Policy, cfg.Swaps)
 	policies.store = cfg.State
+	defer func() { err = errors.Join(err, policies.close()) }()
+	engine, err := cfg.engine(policies)
+	if err != nil {
+		return nil, err
+	}
+	keep, err := cfg.Record.begin(&cfg, engine, policies)
+	if err != nil {
+		return nil, err
+	}
 	device := cfg.Device
 	if device == nil {
 		device = simulated(&cfg)
 	}
-	var keep journal
-	if cfg.Journal != nil {
-		keep = func(in *host.Input, out *host.Output) error { return cfg.Journal(in, policies.swapped(in), out) }
-	}
-	main, err := newLane(&cfg, h, policies, device, keep)
+	main, err := newLane(&cfg, h, engine, policies, device, keep)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, main.policies.close()) }()
 	if cfg.Movement != nil {
-		main.movement = &mover{policies: main.policies, engine: main.driver.Engine, tell: cfg.Movement}
+		main.movement = &mover{policies: policies, engine: main.driver.Engine, tell: cfg.Movement}
 	}
 	if err := main.checkExcluded(&cfg, h); err != nil {
 		return nil, err
@@ -150,37 +164,21 @@ func Run(ctx context.Context, cfg Config) (r *report.Report, err error) {
 		return nil, err
 	}
 
-	var rec trace.Record
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err := cfg.Source.Next(&rec); err != nil {
-			if err == io.EOF {
-				break
-			}
-			return nil, err
-		}
-		if cfg.IgnoreWorkspace {
-			rec.Workspace = 0
-		}
-		if err := main.add(&rec); err != nil {
-			return nil, err
-		}
-		if err := side.add(&rec); err != nil {
-			return nil, err
-		}
+	err = feed(ctx, &cfg, main, side)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause // what it has led to, such as a device that was closed, is not the reason
 	}
-	if err := main.finish(); err != nil {
-		return nil, err
-	}
-
 	policies.unfinished(main.driver.Inputs(), main.driver.Engine)
-	if err := policies.save(); err != nil {
+	if err == nil {
+		err = policies.save()
+	}
+	err = errors.Join(err, cfg.Record.end(main.driver.Engine, policies, cfg.Place.measured(), err))
+	if err != nil {
 		return nil, err
 	}
 
-	r = summary(&main.tally, h, main.driver.Engine, main.policies)
+	r = summary(&main.tally, h, main.driver.Engine, policies)
+	r.Device, r.Scale, r.Host, r.Measured = cfg.Place.device(), cfg.Place.Scale, cfg.Place.Host, cfg.Place.measured()
 	r.LinkBytesPerSecond, r.LinkD2HBytesPerSecond = int64(cfg.H2D), int64(cfg.D2H)
 	r.BudgetBytes = int64(cfg.Budget)
 	r.Inputs = main.driver.Inputs()
@@ -191,8 +189,69 @@ func Run(ctx context.Context, cfg Config) (r *report.Report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Notes = append(append(r.Notes, main.policies.allNotes()...), side.notes...)
+	r.Notes = append(append(r.Notes, policies.allNotes()...), side.allNotes(r.Device)...)
 	return r, nil
+}
+
+// check says what is wrong with a configuration, and what does not fit the trace.
+func (cfg *Config) check(h *trace.Header) error {
+	if cfg.H2D <= 0 || cfg.D2H <= 0 || cfg.Pageable <= 0 {
+		return errors.New("bandwidths must be positive")
+	}
+	for _, b := range cfg.Baselines {
+		if !slices.Contains(Baselines, b) {
+			return fmt.Errorf("baseline %q: want one of %v", b, Baselines)
+		}
+	}
+	names := make([]string, len(h.Components))
+	for i, c := range h.Components {
+		names[i] = c.Name
+	}
+	if err := cfg.Constraints.Check(names); err != nil {
+		return &Inadmissible{Err: err}
+	}
+	return nil
+}
+
+// engine is the configuration of the engine under some policies.
+func (cfg *Config) engine(policies *troupe) (host.Config, error) {
+	conf, err := host.Config{Budget: cfg.Budget, Chunk: cfg.Chunk, Granularity: cfg.Granularity}.WithDefaults()
+	if err != nil {
+		return conf, err
+	}
+	conf.H2D, conf.D2H, conf.Latency, conf.File = cfg.H2D, cfg.D2H, cfg.Latency, cfg.File
+	conf.Constraints, conf.Policy, conf.HarmBound = cfg.Constraints, policies.modules[0].Policy, cfg.HarmBound
+	conf.Blob = policies.saved(policies.modules[0])
+	conf.PolicyConfig, err = host.ConfigLines(cfg.PolicyConfig, conf.Chunk, cfg.H2D, cfg.D2H)
+	return conf, err
+}
+
+// feed gives the records to the engine under the policy and to the baselines.
+func feed(ctx context.Context, cfg *Config, main *lane, side *side) error {
+	var rec trace.Record
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := cfg.Source.Next(&rec); err == io.EOF {
+			break
+		} else if err != nil {
+			return err
+		}
+		if cfg.IgnoreWorkspace {
+			rec.Workspace = 0
+		}
+		if err := main.add(&rec); err != nil {
+			return err
+		}
+		if err := side.add(&rec); err != nil {
+			return err
+		}
+	}
+	if err := main.finish(); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // summary is what a run's records, engine and policies come to.
@@ -201,7 +260,6 @@ func summary(t *tally, h *trace.Header, e *host.Engine, policies *troupe) *repor
 	r.Schema = report.Schema
 	r.Trace = h.Name
 	r.Policy = policies.modules[0].Info
-	r.Device = "sim"
 	r.ChunkBytes = int64(e.Chunk())
 	c := e.Counters()
 	r.PeakResidentBytes = int64(c.Peak)
@@ -212,84 +270,6 @@ func summary(t *tally, h *trace.Header, e *host.Engine, policies *troupe) *repor
 	sum := e.DecisionsSHA256()
 	r.DecisionsSHA256 = hex.EncodeToString(sum[:])
 	return r
-}
-
-// side is what runs beside the policy.
-type side struct {
-	order      []string
-	lru        *lane
-	optimum    *baseline.Optimum
-	accelerate *baseline.Accelerate
-	notes      []string
-}
-
-func newSide(cfg *Config, h *trace.Header) (*side, error) {
-	s := &side{}
-	for _, name := range Baselines {
-		if !slices.Contains(cfg.Baselines, name) {
-			continue
-		}
-		s.order = append(s.order, name)
-		conf := baseline.Config{Budget: cfg.Budget, H2D: cfg.H2D, D2H: cfg.D2H, Pageable: cfg.Pageable, Latency: cfg.Latency}
-		var err error
-		switch name {
-		case LRU:
-			// The floor is the rule of least recent use.
-			s.lru, err = newLane(cfg, h, newTroupe(Module{}, nil), simulated(cfg), nil)
-		case Optimum:
-			s.optimum = baseline.NewOptimum(h, conf)
-		case Accelerate:
-			s.accelerate = baseline.NewAccelerate(h, conf)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("baseline %s: %w", name, err)
-		}
-	}
-	return s, nil
-}
-
-func (s *side) add(r *trace.Record) error {
-	if s.lru != nil {
-		if err := s.lru.add(r); err != nil {
-			return fmt.Errorf("baseline lru: %w", err)
-		}
-	}
-	if s.optimum != nil {
-		s.optimum.Add(r)
-	}
-	if s.accelerate != nil {
-		s.accelerate.Add(r)
-	}
-	return nil
-}
-
-func (s *side) results() ([]report.Baseline, error) {
-	out := []report.Baseline{}
-	for _, name := range s.order {
-		switch name {
-		case LRU:
-			if err := s.lru.finish(); err != nil {
-				return nil, fmt.Errorf("baseline lru: %w", err)
-			}
-			t := &s.lru.tally
-			peak := int64(s.lru.driver.Engine.Counters().Peak)
-			stall, span := int64(t.stall), int64(t.span)
-			out = append(out, report.Baseline{Name: LRU, Fits: true, PeakResidentBytes: &peak,
-				H2DBytes: &t.h2d, D2HBytes: &t.d2h, StallNS: &stall, MakespanNS: &span})
-		case Optimum:
-			out = append(out, s.show(s.optimum.Result()))
-		case Accelerate:
-			out = append(out, s.show(s.accelerate.Result()))
-		}
-	}
-	return out, nil
-}
-
-func (s *side) show(r baseline.Result) report.Baseline {
-	if !r.Counted { // figures speak for themselves
-		s.notes = append(s.notes, r.Name+": "+r.Note)
-	}
-	return r.Report()
 }
 
 // simulated makes a simulated device.
