@@ -25,14 +25,21 @@ func Once(r io.Reader) Opener {
 	}
 }
 
+// RecordsCloser is Records that come from something open.
+type RecordsCloser interface {
+	Records
+	io.Closer
+}
+
 // Requests reads some number of requests from a trace: its first ones, all of it,
 // or more than it has, by beginning anew at its end. Repeated requests continue
 // the numbering. It is not safe for concurrent use.
 type Requests struct {
-	opener Opener
-	file   io.Closer
-	reader *Reader
-	want   int64 // requests to read; 0 for all, once
+	opener  func() (RecordsCloser, error)
+	records RecordsCloser // of this pass
+	header  *Header
+	closed  bool
+	want    int64 // requests to read; 0 for all, once
 
 	begun, ended int64
 	base         uint32          // added to this pass's numbers
@@ -46,6 +53,29 @@ type Requests struct {
 // OpenRequests opens a trace to read n of its requests; 0 means all, once. The
 // caller closes the result.
 func OpenRequests(open Opener, n int64) (*Requests, error) {
+	return Repeat(func() (RecordsCloser, error) {
+		file, err := open()
+		if err != nil {
+			return nil, err
+		}
+		reader, err := NewReader(file)
+		if err != nil {
+			file.Close()
+			return nil, err
+		}
+		return &text{reader, file}, nil
+	}, n)
+}
+
+// text is a trace's text being read.
+type text struct {
+	*Reader
+	io.Closer
+}
+
+// Repeat is OpenRequests for records that are not a trace's text. They have to be the
+// same each time that they are opened.
+func Repeat(open func() (RecordsCloser, error), n int64) (*Requests, error) {
 	if n < 0 || n > MaxRequest {
 		return nil, fmt.Errorf("%d requests: want 1 to %d, or 0 for all", n, uint32(MaxRequest))
 	}
@@ -57,25 +87,20 @@ func OpenRequests(open Opener, n int64) (*Requests, error) {
 }
 
 func (s *Requests) open() error {
-	file, err := s.opener()
+	records, err := s.opener()
 	if err != nil {
 		return err
 	}
-	reader, err := NewReader(file)
-	if err != nil {
-		file.Close()
-		return err
-	}
-	if s.reader != nil && !reflect.DeepEqual(reader.Header(), s.reader.Header()) {
-		file.Close()
+	if s.header != nil && !reflect.DeepEqual(records.Header(), s.header) {
+		records.Close()
 		return errors.New("the trace's header is not what it was when the trace was first read: want a file that does not change")
 	}
-	s.file, s.reader, s.passBegan = file, reader, false
+	s.records, s.header, s.closed, s.passBegan = records, records.Header(), false, false
 	return nil
 }
 
 // Header returns the trace's header.
-func (s *Requests) Header() *Header { return s.reader.Header() }
+func (s *Requests) Header() *Header { return s.header }
 
 // Next reads the next record; io.EOF follows the last one.
 func (s *Requests) Next(r *Record) error {
@@ -90,7 +115,7 @@ func (s *Requests) next(r *Record) error {
 		if s.want > 0 && s.ended == s.want {
 			return io.EOF
 		}
-		err := s.reader.Next(r)
+		err := s.records.Next(r)
 		if err == io.EOF && s.want > 0 {
 			if err := s.again(); err != nil {
 				return err
@@ -156,10 +181,9 @@ func (s *Requests) again() error {
 
 // Close closes what the opener opened.
 func (s *Requests) Close() error {
-	if s.file == nil {
+	if s.closed {
 		return nil
 	}
-	file := s.file
-	s.file = nil
-	return file.Close()
+	s.closed = true
+	return s.records.Close()
 }
