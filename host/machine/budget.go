@@ -22,16 +22,12 @@ const (
 	marginShare = 8
 )
 
-// HostBudget returns how much host memory weights may take when the user does not
-// say, and a sentence that tells from what it was worked out. It is 0 when the
-// machine's memory is not known.
-//
-// It is what the machine has available, or the room in the tightest control group if
-// that is less, or what may still be committed where the kernel is strict about it;
-// less an eighth, but at least 2 GiB, at most 16 GiB and never more than half.
-func (i Info) HostBudget() (units.Bytes, string) {
-	room, of := i.Memory.Available, "the machine has available"
-	known := i.Memory.Known
+// Room is how much memory the process can still have, and what leaves that much; known
+// is false when neither the machine nor a control group tells. It is what the machine
+// has available, or the room in the tightest control group if that is less, or what may
+// still be committed where the kernel is strict about it.
+func (i Info) Room() (room units.Bytes, of string, known bool) {
+	room, of, known = i.Memory.Available, "the machine has available", i.Memory.Known
 	consider := func(n units.Bytes, what string) {
 		if !known || n < room {
 			known, room, of = true, n, what
@@ -43,6 +39,17 @@ func (i Info) HostBudget() (units.Bytes, string) {
 	if i.Memory.StrictCommit {
 		consider(max(0, i.Memory.CommitLimit-i.Memory.Committed), "may be committed under vm.overcommit_memory=2")
 	}
+	return room, of, known
+}
+
+// HostBudget returns how much host memory weights may take when the user does not
+// say, and a sentence that tells from what it was worked out. It is 0 when the
+// machine's memory is not known.
+//
+// It is the room that there is, less an eighth, but at least 2 GiB, at most 16 GiB and
+// never more than half.
+func (i Info) HostBudget() (units.Bytes, string) {
+	room, of, known := i.Room()
 	if !known {
 		return 0, "how much memory this machine has is not known"
 	}
