@@ -1,0 +1,65 @@
+// Package wholefile writes files that are there whole or not at all: under a temporary
+// name beside the place where they belong, and renamed when they are complete. The
+// command line writes journals and configurations with it.
+package wholefile
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// A File is being written. Either Commit or Discard has to be called.
+type File struct {
+	*os.File
+	path string      // where it belongs
+	mode fs.FileMode // of the file that it replaces; 0 for none
+}
+
+// Create begins a file that is to be at a path, where there is nothing or a regular
+// file. A link there stays, and what it points to is replaced.
+func Create(path string) (*File, error) {
+	f := &File{path: path}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		f.path = target
+	}
+	info, err := os.Stat(f.path)
+	switch {
+	case err == nil && !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file: want one, or a name that is free", path)
+	case err == nil:
+		f.mode = info.Mode().Perm()
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	dir, name := filepath.Split(f.path)
+	temporary := filepath.Join(dir, "."+name[:min(len(name), 200)]+"."+rand.Text()[:8]+".tmp") // names are at most 255 bytes
+	if f.File, err = os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Commit puts the file in its place. On an error it is discarded.
+func (f *File) Commit() error {
+	err := f.Sync()
+	if err == nil && f.mode != 0 {
+		err = f.Chmod(f.mode)
+	}
+	if err != nil {
+		return errors.Join(err, f.Discard())
+	}
+	if err := f.Close(); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	if err := os.Rename(f.Name(), f.path); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// Discard leaves everything as it was.
+func (f *File) Discard() error { return errors.Join(f.Close(), os.Remove(f.Name())) }

@@ -1,0 +1,101 @@
+package wholefile_test
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/offhost/offhost/cmd/offhost/internal/wholefile"
+)
+
+func create(t *testing.T, path, text string) *wholefile.File {
+	t.Helper()
+	f, err := wholefile.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// holds says what a directory has to hold: names and contents.
+func holds(t *testing.T, dir string, want map[string]string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if text, ok := want[e.Name()]; err != nil || !ok || string(b) != text {
+			t.Errorf("%s holds %q, %v; want %q, there: %v", e.Name(), b, err, text, ok)
+		}
+	}
+	if len(entries) != len(want) {
+		t.Errorf("%d files, want %d", len(entries), len(want))
+	}
+}
+
+func TestAFileIsThereWholeOrNotAtAll(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a")
+
+	f := create(t, path, "half")
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("before it is whole: %v, want nothing there", err)
+	}
+	if err := f.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, dir, nil)
+
+	if err := create(t, path, "first").Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	f = create(t, path, "second")
+	if b, err := os.ReadFile(path); err != nil || string(b) != "first" {
+		t.Errorf("before the new one is whole: %q, %v; want the old one", b, err)
+	}
+	if err := f.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, dir, map[string]string{"a": "second"})
+	if info, err := os.Stat(path); runtime.GOOS != "windows" && (err != nil || info.Mode().Perm() != 0o640) {
+		t.Errorf("mode %v, %v; want that of the file before", info.Mode(), err)
+	}
+}
+
+func TestALinkStays(t *testing.T) {
+	dir := t.TempDir()
+	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "link")
+	if err := os.WriteFile(target, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("target", link); err != nil {
+		t.Skip(err)
+	}
+	if err := create(t, link, "new").Commit(); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, dir, map[string]string{"target": "new", "link": "new"})
+	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("%v, %v; want it to be a link still", info, err)
+	}
+}
+
+func TestOnlyRegularFilesAreReplaced(t *testing.T) {
+	dir := t.TempDir()
+	for _, path := range []string{dir, os.DevNull, filepath.Join(dir, "none", "a")} {
+		if f, err := wholefile.Create(path); err == nil {
+			f.Discard()
+			t.Errorf("%s was accepted", path)
+		}
+	}
+	holds(t, dir, nil)
+}
