@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/journal"
@@ -125,7 +126,7 @@ func (f *feedback) report(e *host.Engine, j *journal.Header, end *journal.End) *
 	}
 	var notes []string
 	r.Baselines, notes = f.calls.results(r.Device)
-	r.Notes = append(append(append(r.Notes, f.policies.allNotes()...), end.Notes...), notes...)
+	r.Notes = slices.Concat(r.Notes, f.policies.allNotes(), end.Notes, notes)
 	if end.Error != "" {
 		r.Notes = append(r.Notes, "the run ended early: "+end.Error)
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/journal"
-	"github.com/offhost/offhost/host/report"
 )
 
 // A Recording is a run's journal on its way to a file. It serves one run.
@@ -54,12 +53,13 @@ func (r *Recording) begin(cfg *Config, conf host.Config, policies *troupe) (jour
 }
 
 // end writes the last line. Failed is why the run ended early, nil if it did not.
-func (r *Recording) end(e *host.Engine, policies *troupe, measured *report.Measured, failed error) error {
+func (r *Recording) end(at *Place, e *host.Engine, policies *troupe, failed error) error {
 	if r == nil {
 		return nil
 	}
 	sum := e.DecisionsSHA256()
-	end := journal.End{DecisionsSHA256: hex.EncodeToString(sum[:]), Measured: measured, SwapsRefused: policies.refused, Notes: policies.aside.all("notes")}
+	end := journal.End{DecisionsSHA256: hex.EncodeToString(sum[:]), Measured: at.measured(), SwapsRefused: policies.refused,
+		Notes: append(policies.aside.all("notes"), at.Notes...)}
 	if failed != nil {
 		end.Error = failed.Error()
 	}

@@ -90,6 +90,7 @@ type Place struct {
 	Device string       // its name; empty: "sim"
 	Scale  string       // of sizes and times; empty: the trace's own
 	Host   *report.Host // where weights are kept, if that is anywhere
+	Notes  []string     // sentences for the report
 	// Measured is asked what the device has done when the run is over.
 	Measured func() *report.Measured
 }
@@ -172,7 +173,7 @@ func Run(ctx context.Context, cfg Config) (r *report.Report, err error) {
 	if err == nil {
 		err = policies.save()
 	}
-	err = errors.Join(err, cfg.Record.end(main.driver.Engine, policies, cfg.Place.measured(), err))
+	err = errors.Join(err, cfg.Record.end(&cfg.Place, main.driver.Engine, policies, err))
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +190,7 @@ func Run(ctx context.Context, cfg Config) (r *report.Report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Notes = append(append(r.Notes, policies.allNotes()...), side.allNotes(r.Device)...)
+	r.Notes = slices.Concat(r.Notes, policies.allNotes(), cfg.Place.Notes, side.allNotes(r.Device))
 	return r, nil
 }
 

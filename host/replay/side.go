@@ -97,8 +97,11 @@ func (s *side) allNotes(device string) []string {
 	if device == simName || len(s.order) == 0 {
 		return s.notes
 	}
-	return append(slices.Clone(s.notes), fmt.Sprintf("the baselines are simulated, over a link of %v in and %v back: their bytes compare with this run's, their times do not",
-		s.h2d, s.d2h))
+	link := s.h2d.String()
+	if s.d2h != s.h2d {
+		link = fmt.Sprintf("%v in and %v back", s.h2d, s.d2h)
+	}
+	return append(slices.Clone(s.notes), "baselines: simulated, over a link of "+link+": their bytes compare with this run's, their times do not")
 }
 
 func (s *side) show(r baseline.Result) report.Baseline {

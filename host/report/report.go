@@ -17,7 +17,9 @@ type Report struct {
 	Device string `json:"device"`
 	Scale  string `json:"scale,omitempty"` // of sizes and times, when they are smaller than the trace's
 
-	BudgetBytes           int64 `json:"budget_bytes"`
+	BudgetBytes int64 `json:"budget_bytes"`
+	// The link is what the policy is told and baselines are simulated with, and on sim
+	// what copies get; a real device's own figures are in Measured.
 	LinkBytesPerSecond    int64 `json:"link_bytes_per_second"` // host to device
 	LinkD2HBytesPerSecond int64 `json:"link_d2h_bytes_per_second"`
 	ChunkBytes            int64 `json:"chunk_bytes"`
@@ -83,8 +85,11 @@ type Host struct {
 	FileBytes   int64  `json:"file_bytes"`   // read from files, or made anew, each time that they are loaded
 	PinnedBytes int64  `json:"pinned_bytes"` // of those held: locked into memory
 	BudgetBytes int64  `json:"budget_bytes"` // 0: none was set
-	Weights     string `json:"weights"`      // "synthetic", or the directory that they were read from
+	Weights     string `json:"weights"`      // Synthetic, or the directory that they were read from
 }
+
+// Synthetic is Host.Weights of weights that were made from a seed.
+const Synthetic = "synthetic"
 
 // Measured says how fast a real device was and what it checked. A bandwidth is bytes
 // over the time in which at least one copy of its direction ran; 0 when there was none.
