@@ -23,6 +23,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	context.AfterFunc(ctx, stop) // a second interrupt ends the program where it is
 	code := newApp(os.Stdin, os.Stdout, os.Stderr).main(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)

@@ -1,18 +1,22 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"slices"
+	"time"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
 	"github.com/offhost/offhost/host"
-	"github.com/offhost/offhost/host/baseline"
 	"github.com/offhost/offhost/host/replay"
 	"github.com/offhost/offhost/host/report"
+	"github.com/offhost/offhost/host/sim"
 	"github.com/offhost/offhost/host/trace"
+	"github.com/offhost/offhost/host/units"
 	"github.com/offhost/offhost/runtime"
 	"github.com/offhost/offhost/runtime/state"
 )
@@ -21,13 +25,18 @@ import (
 type request struct {
 	config.Settings
 	open   trace.Opener
+	calls  bool // what open gives is a journal, whose calls are run
 	module module
 	swaps  []module // as in Settings.Swaps
 	log    *slog.Logger
 	// movement is told of each movement; nil when nobody wants to know. Its error
 	// ends the run.
 	movement func(replay.Movement) error
+	progress io.Writer // where a person watches; nil when nobody does
 }
+
+// latency is what each copy takes beside its bytes.
+func (r *request) latency() time.Duration { return r.Scale.Time(sim.DefaultLatency) }
 
 // A module is a policy's bytes and the name under which it is shown.
 type module struct {
@@ -36,15 +45,23 @@ type module struct {
 	err  error // why it could not be read, when the run goes on without it
 }
 
-// replayTrace fills in from the trace what the settings leave to it, loads the
-// policy and runs.
-func replayTrace(ctx context.Context, r request) (*report.Report, error) {
-	source, err := trace.OpenRequests(r.open, r.Requests)
+// replayTrace opens what a request names, fills in from the trace what the settings
+// leave to it, loads the policy and runs.
+func replayTrace(ctx context.Context, r request) (_ *report.Report, err error) {
+	src, err := openSource(&r)
 	if err != nil {
 		return nil, fmt.Errorf("trace %s: %w", render.Name(r.Trace), err)
 	}
-	defer source.Close()
-	header := source.Header()
+	defer src.Close()
+	var weights *stock
+	if r.Device == config.Shm {
+		if weights, err = openStock(r.Weights, r.Seed, src.Header()); err != nil {
+			return nil, err
+		}
+		defer weights.Close()
+		src.resize(weights.sizes())
+	}
+	header := src.Header()
 	if err := takeHints(&r.Settings, header); err != nil {
 		return nil, err
 	}
@@ -69,7 +86,6 @@ func replayTrace(ctx context.Context, r request) (*report.Report, error) {
 	defer policy.Close()
 
 	c := replay.Config{
-		Source:          source,
 		Policy:          first,
 		HarmBound:       r.HarmBound,
 		PolicyConfig:    r.Policy.Config,
@@ -81,6 +97,8 @@ func replayTrace(ctx context.Context, r request) (*report.Report, error) {
 		H2D:             r.Link.H2D,
 		D2H:             r.Link.D2H,
 		Pageable:        r.Link.Pageable,
+		Latency:         r.latency(),
+		Source:          src.records,
 		Baselines:       r.Baselines,
 		Movement:        r.movement,
 	}
@@ -99,11 +117,39 @@ func replayTrace(ctx context.Context, r request) (*report.Report, error) {
 			return loaded, err
 		}})
 	}
+	record, err := openRecording(&r, limits)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, record.close(err != nil, r.log)) }()
+	c.Record = record.recording()
+
+	on, err := openStage(ctx, &r, src, weights)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, on.close()) }()
+	c.Device, c.Place, c.FileBytes = on.device, on.place, on.fileBytes
+	if slices.ContainsFunc(c.FileBytes, func(n units.Bytes) bool { return n > 0 }) {
+		c.File = r.FileBandwidth
+	}
 	got, err := replay.Run(ctx, c)
 	if err != nil {
-		return nil, fmt.Errorf("trace %s: %w", render.Name(header.Name), err)
+		return nil, fmt.Errorf("trace %s: %w%s", render.Name(header.Name), err, rounding(&r.Settings, err))
 	}
 	return got, nil
+}
+
+// rounding tells a user whose scaled sizes do not fit what they are rounded up to.
+func rounding(s *config.Settings, err error) string {
+	const page = 4 * units.KiB // the least that shm takes, on most systems
+	finer := max(s.Scale.Bytes(host.DefaultGranularity)/page*page, page)
+	var bad *replay.Inadmissible
+	if s.Granularity <= finer || !errors.As(err, &bad) {
+		return ""
+	}
+	return fmt.Sprintf(" (at a scale of %v sizes are still rounded up to the granularity, %v: --granularity %dKiB keeps the proportions)",
+		s.Scale, s.Granularity, finer/units.KiB)
 }
 
 // load makes a running policy of a module.
@@ -133,22 +179,3 @@ func stateKey(m replay.Module) state.Key { return state.KeyOf(m.Schema, m.Info.S
 func (s stateStore) Get(m replay.Module) ([]byte, error)    { return s.Store.Get(stateKey(m)) }
 func (s stateStore) Put(m replay.Module, blob []byte) error { return s.Store.Put(stateKey(m), blob) }
 func (s stateStore) Delete(m replay.Module) error           { return s.Store.Delete(stateKey(m)) }
-
-// takeHints completes the settings from the device that the trace hints at.
-func takeHints(s *config.Settings, h *trace.Header) error {
-	s.Budget = cmp.Or(s.Budget, h.Device.Memory)
-	s.Link.H2D = cmp.Or(s.Link.H2D, h.Device.H2D)
-	s.Link.D2H = cmp.Or(s.Link.D2H, h.Device.D2H, s.Link.H2D)
-	// Copies of pageable memory cross the same link, whoever says how fast they are.
-	s.Link.Pageable = min(cmp.Or(s.Link.Pageable, h.Device.Pageable, baseline.Pageable), s.Link.H2D)
-	if s.HostMemory == config.Pageable {
-		s.Link.H2D, s.Link.D2H = s.Link.Pageable, min(s.Link.Pageable, s.Link.D2H)
-	}
-	switch {
-	case s.Budget == 0:
-		return usagef("trace %s does not say how much memory its device has: give --budget or --gpu", render.Name(h.Name))
-	case s.Link.H2D == 0:
-		return usagef("trace %s does not say how fast its link is: give --link or --gpu", render.Name(h.Name))
-	}
-	return nil
-}

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
@@ -73,15 +75,19 @@ const runExamples = `  offhost run
 // secondBudget is where the default trace does not fit and policies differ.
 const secondBudget = 12 * units.GiB
 
+// resimulateFlag asks for a journal's calls alone.
+const resimulateFlag = "resimulate"
+
 func (a *app) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "run [TRACE]",
+		Use:     "run [TRACE|JOURNAL]",
 		Short:   "Replay a trace through a policy and report what moved",
 		Long:    runHelp,
 		Example: runExamples,
 		Args:    argCount(0, 1),
 	}
 	config.AddFlags(cmd.Flags())
+	resimulate := cmd.Flags().Bool(resimulateFlag, false, "run a journal's calls anew, as a trace, instead of feeding all of it back")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		s, err := config.Load(cmd.Flags(), a.dir, a.log)
 		if err != nil {
@@ -90,63 +96,101 @@ func (a *app) runCommand() *cobra.Command {
 		if len(args) == 1 {
 			s.Trace = args[0]
 		}
-		return a.run(cmd.Context(), s)
+		return a.run(cmd.Context(), s, *resimulate, cmd.Flags())
 	}
 	return cmd
 }
 
-func (a *app) run(ctx context.Context, s config.Settings) error {
-	open, err := a.openTrace(s.Trace)
-	if err != nil {
-		return err
-	}
-	module, err := a.loadModule(s.Policy.Module)
-	if err != nil {
-		return err
-	}
-	swaps, err := a.loadSwaps(s.Swaps)
+// run does one of three things: it replays a trace on a device, it feeds a journal back
+// without one, or it replays a journal's calls as a trace.
+func (a *app) run(ctx context.Context, s config.Settings, resimulate bool, flags *pflag.FlagSet) error {
+	in, err := a.openInput(s.Trace)
 	if err != nil {
 		return err
 	}
 	out := bufio.NewWriter(a.stdout)
 	defer out.Flush() // on the way out of an error: what was shown so far
-	req := request{Settings: s, open: open, module: module, swaps: swaps, log: a.log}
+	req := request{Settings: s, open: in.open, calls: in.journal, log: a.log, progress: terminal(a.stderr)}
 	switch {
 	case s.Verbose && s.Format == config.FormatText:
 		req.movement = func(m replay.Movement) error { return render.Movement(out, m) }
 	case s.Verbose:
 		req.movement = func(m replay.Movement) error { return render.Movement(a.stderr, m) }
 	}
+	switch {
+	case in.journal && !resimulate:
+		err = a.runJournal(ctx, req, out, flags)
+	case resimulate && !in.journal:
+		err = usagef("--%s: %s is no journal", resimulateFlag, render.Name(s.Trace))
+	default:
+		err = a.runTrace(ctx, req, out)
+	}
+	if err != nil {
+		return err
+	}
+	return out.Flush()
+}
 
+func (a *app) runJournal(ctx context.Context, req request, out io.Writer, flags *pflag.FlagSet) error {
+	if err := checkFeedback(flags); err != nil {
+		return err
+	}
+	got, err := a.feedBack(ctx, req, flags)
+	if err != nil {
+		return err
+	}
+	if req.Format == config.FormatJSON {
+		return render.JSON(out, got)
+	}
+	if err := render.Text(out, page(got, req.Settings)); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "Fed back: %s, every action and every decision as recorded.\n", render.Count(got.Inputs, "input"))
+	return err
+}
+
+func (a *app) runTrace(ctx context.Context, req request, out io.Writer) (err error) {
+	s := req.Settings
+	if err := checkDevice(s.Device, system); err != nil {
+		return err
+	}
+	if req.module, err = a.loadModule(s.Policy.Module); err != nil {
+		return err
+	}
+	if req.swaps, err = a.loadSwaps(s.Swaps); err != nil {
+		return err
+	}
 	got, err := a.replay(ctx, req)
 	if err != nil {
 		return err
 	}
 	if s.Format == config.FormatJSON {
-		if err := render.JSON(out, got); err != nil {
-			return err
-		}
-		return out.Flush()
+		return render.JSON(out, got)
 	}
 	if err := render.Text(out, page(got, s)); err != nil {
 		return err
 	}
-	if s.Trace == library.Default && !s.BudgetChosen {
+	if s.Record != "" {
+		fmt.Fprintf(out, "The journal is in %s.\n", render.Name(s.Record))
+	} else if s.Trace == library.Default && !s.BudgetChosen {
 		req.Budget = secondBudget
 		fmt.Fprintln(out)
 		got, err := a.replay(ctx, req)
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
 		if err != nil { // what was asked for has succeeded
-			fmt.Fprintf(out, "At %v: %s\n", secondBudget, render.Sentence(err.Error()))
-			return out.Flush()
+			_, err := fmt.Fprintf(out, "At %v: %s\n", secondBudget, render.Sentence(err.Error()))
+			return err
 		}
 		if err := render.Text(out, page(got, s)); err != nil {
 			return err
 		}
 	}
 	if !s.Verbose {
-		fmt.Fprintln(out, "(--verbose shows each movement and why)")
+		_, err = fmt.Fprintln(out, "(--verbose shows each movement and why)")
 	}
-	return out.Flush()
+	return err
 }
 
 func page(r *report.Report, s config.Settings) render.Page {

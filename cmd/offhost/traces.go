@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -10,39 +11,71 @@ import (
 	"strings"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
+	"github.com/offhost/offhost/cmd/offhost/internal/render"
+	"github.com/offhost/offhost/host/journal"
 	"github.com/offhost/offhost/host/trace"
 	"github.com/offhost/offhost/host/trace/library"
 	"github.com/offhost/offhost/host/units"
 )
 
-// openTrace returns an opener of the trace that name means: - is standard input,
-// then come shipped traces, then files. Pipes are read once.
-func (a *app) openTrace(name string) (trace.Opener, error) {
+// An input is what a name means: a trace, or the journal of a run.
+type input struct {
+	open    trace.Opener
+	journal bool
+}
+
+// openInput finds what name means: - is standard input, then come shipped traces, then
+// files. Pipes are read once.
+func (a *app) openInput(name string) (input, error) {
 	if name == "-" {
-		return trace.Once(a.stdin), nil
+		return piped(a.stdin), nil
 	}
 	if slices.Contains(library.Names(), name) {
-		return library.Open(name)
+		open, err := library.Open(name)
+		return input{open: open}, err
 	}
 	info, err := os.Stat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !isPath(name):
-		return nil, usagef("trace %q: neither a shipped trace (%s) nor a file%s",
+		return input{}, usagef("trace %q: neither a shipped trace (%s) nor a file%s",
 			name, strings.Join(library.Names(), ", "), config.DidYouMean(name, library.Names()))
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, usagef("trace: %w", err)
+		return input{}, usagef("trace: %w", err)
 	case err != nil:
-		return nil, fmt.Errorf("trace: %w", err)
+		return input{}, fmt.Errorf("trace: %w", err)
 	case info.IsDir():
-		return nil, usagef("trace %q is a directory, want a file", name)
-	case info.Mode().IsRegular():
-		return func() (io.ReadCloser, error) { return os.Open(name) }, nil
+		return input{}, usagef("trace %q is a directory, want a file", name)
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("trace: %w", err)
+		return input{}, fmt.Errorf("trace: %w", err)
 	}
-	return trace.Once(f), nil // closed when the program ends
+	if !info.Mode().IsRegular() {
+		return piped(f), nil // closed when the program ends
+	}
+	defer f.Close()
+	return input{
+		open:    func() (io.ReadCloser, error) { return os.Open(name) },
+		journal: piped(f).journal,
+	}, nil
+}
+
+// enough is how much of a journal tells that it is one.
+const enough = 32
+
+func piped(r io.Reader) input {
+	b := bufio.NewReader(r)
+	first, _ := b.Peek(enough) // what is wrong with it shows when it is read
+	return input{open: trace.Once(b), journal: journal.Sniff(first)}
+}
+
+// openTrace is openInput for those who want a trace.
+func (a *app) openTrace(name string) (trace.Opener, error) {
+	in, err := a.openInput(name)
+	if err == nil && in.journal {
+		err = usagef("%s is the journal of a run, want a trace: \"offhost run %s\" feeds it back", render.Name(name), render.Name(name))
+	}
+	return in.open, err
 }
 
 // A survey is a trace's header and how much follows it.

@@ -45,12 +45,23 @@ type Settings struct {
 
 	HostMemory      string // Pinned or Pageable
 	Requests        int64  // 0: as many as the trace has
-	Device          string
+	Device          string // Sim or Shm
 	IgnoreWorkspace bool
 	Baselines       []string
 	Chunk           units.Bytes
 	Granularity     units.Bytes
-	Seed            uint64
+	// ChunkChosen and GranularityChosen tell the user's from the defaults.
+	ChunkChosen, GranularityChosen bool
+	// Scale is applied to all sizes here but Granularity, and to the trace.
+	Scale units.Scale
+	Seed  uint64
+
+	Weights       string      // a directory; empty: made from Seed
+	HostBudget    units.Bytes // 0: what the machine has room for on Shm, no limit on Sim
+	PinBudget     units.Bytes // 0: none
+	FileBandwidth units.BytesPerSecond
+
+	Record string // the path of a journal to write; empty: none
 
 	Format  string // text or json
 	Verbose bool
@@ -82,6 +93,8 @@ type Link struct {
 	H2D      units.BytesPerSecond // pinned, host to device
 	D2H      units.BytesPerSecond // pinned, device to host
 	Pageable units.BytesPerSecond // pageable, either way
+	// Paced makes a device of real bytes keep to it: the user gave it for this run.
+	Paced bool
 }
 
 // AddFlags defines a flag for each key, and --config, on flags.

@@ -41,6 +41,11 @@ func load(t *testing.T, args []string, env map[string]string, file string) (Sett
 	return s, log.String(), err
 }
 
+// scales lets scales be compared.
+var scales = cmp.AllowUnexported(units.Scale{})
+
+var one, _ = units.ParseScale("1")
+
 func TestDefaults(t *testing.T) {
 	got, log, err := load(t, nil, nil, "")
 	if err != nil {
@@ -54,9 +59,12 @@ func TestDefaults(t *testing.T) {
 		Baselines:   []string{"lru", "optimum", "accelerate"},
 		Chunk:       32 * units.MiB,
 		Granularity: 2 * units.MiB,
-		Format:      "text",
+		Scale:       one,
+
+		FileBandwidth: 3e9,
+		Format:        "text",
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, scales); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
 	}
 	if log != "" {
@@ -112,14 +120,14 @@ func TestBudgetAndLink(t *testing.T) {
 	}{
 		{name: "neither: the trace's hints"},
 		{name: "a card sets all", args: []string{"--gpu", "rtx5090"},
-			budget: 32 * units.GiB, link: Link{gen5, gen5, baseline.Pageable}, chosen: true},
+			budget: 32 * units.GiB, link: Link{H2D: gen5, D2H: gen5, Pageable: baseline.Pageable}, chosen: true},
 		{name: "a flag beats the card", args: []string{"--gpu=rtx3090", "--budget=20GiB", "--link=10GB/s,5GB"},
-			budget: 20 * units.GiB, link: Link{10e9, 5e9, baseline.Pageable}, chosen: true},
-		{name: "one bandwidth is both directions", args: []string{"--link=10GB/s"}, link: Link{H2D: 10e9, D2H: 10e9}},
+			budget: 20 * units.GiB, link: Link{10e9, 5e9, baseline.Pageable, true}, chosen: true},
+		{name: "one bandwidth is both directions", args: []string{"--link=10GB/s"}, link: Link{H2D: 10e9, D2H: 10e9, Paced: true}},
 		{name: "a card given as a flag beats a budget in the file", args: []string{"--gpu=rtx3090"}, file: "budget: 8GiB\nlink: 1GB/s\n",
-			budget: 24 * units.GiB, link: Link{gen4, gen4, baseline.Pageable}, chosen: true},
+			budget: 24 * units.GiB, link: Link{H2D: gen4, D2H: gen4, Pageable: baseline.Pageable}, chosen: true},
 		{name: "in one file the budget beats the card", file: "gpu: RTX3090\nbudget: 8GiB\npageable: 3GB/s\n",
-			budget: 8 * units.GiB, link: Link{gen4, gen4, 3e9}, chosen: true},
+			budget: 8 * units.GiB, link: Link{H2D: gen4, D2H: gen4, Pageable: 3e9}, chosen: true},
 		{name: "bytes without a unit", file: "budget: 1048576\n", budget: units.MiB, chosen: true},
 		{name: "both directions from a list that YAML reads as text", file: "link: 25GB/s, 20GB/s\n", link: Link{H2D: 25e9, D2H: 20e9}},
 	} {
@@ -200,7 +208,12 @@ func TestRefusals(t *testing.T) {
 		{name: "number", args: []string{"--requests", "-1"}, want: `--requests: "-1": want a whole number from 0 to 1000000`},
 		{name: "boolean", file: "verbose: maybe\n", want: `offhost.yaml: verbose: "maybe": want true or false`},
 		{name: "format", args: []string{"--format", "xml"}, want: `--format: "xml": want text or json`},
-		{name: "device", args: []string{"--device", "cuda"}, want: `--device: "cuda": want sim`},
+		{name: "device", args: []string{"--device", "cuda"}, want: `--device: "cuda": want sim or shm`},
+		{name: "scale", args: []string{"--scale", "64"}, want: `--scale: scale "64": want a fraction above 0 and at most 1`},
+		{name: "weights without a device for them", args: []string{"--weights", "."}, want: `--weights: device sim has no weights: want --device shm`},
+		{name: "locked weights without a device for them", args: []string{"--pin-budget", "1GiB"}, want: `--pin-budget: device sim has no weights`},
+		{name: "file bandwidth", args: []string{"--file-bandwidth", ""}, want: `--file-bandwidth: bandwidth ""`},
+		{name: "a journal's path in a found file", file: "record: x\n", want: `record cannot be set by a file found in the working directory`},
 		{name: "chunk", args: []string{"--chunk", "3MiB"}, want: `--chunk: 3 MiB is not a multiple of the granularity, 2 MiB`},
 		{name: "digest", args: []string{"--policy-sha256", "abc"}, want: `--policy-sha256: "abc": want the 64`},
 		{name: "no fuel", args: []string{"--policy-fuel", "0"}, want: `--policy-fuel: want more than 0`},
@@ -313,7 +326,7 @@ func TestEmptyFilesSetNothing(t *testing.T) {
 	}
 	for _, file := range []string{"# only a comment\n", "---\n", "{}\n", "budget:\npolicy:\n", "~\n"} {
 		got, _, err := load(t, nil, nil, file)
-		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		if diff := cmp.Diff(want, got, scales); err != nil || diff != "" {
 			t.Errorf("file %q: %v (-want +got):\n%s", file, err, diff)
 		}
 	}
@@ -355,11 +368,12 @@ func TestTheExampleNamesEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the example does not load when it is found in the working directory: %v", err)
 	}
-	if diff := cmp.Diff(got, found); diff != "" {
+	if diff := cmp.Diff(got, found, scales); diff != "" {
 		t.Errorf("the example says something else where it is found (-named +found):\n%s", diff)
 	}
 	got.Budget, got.BudgetChosen, got.Link = 0, false, Link{} // their defaults are the trace's
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+	got.ChunkChosen, got.GranularityChosen = false, false
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), scales); diff != "" {
 		t.Errorf("the example does not show the defaults (-default +example):\n%s", diff)
 	}
 }

@@ -71,6 +71,12 @@ const (
 	keyHostMemory      = "host_memory"
 	keyRequests        = "requests"
 	keyDevice          = "device"
+	keyScale           = "scale"
+	keyWeights         = "weights"
+	keyHostBudget      = "host_budget"
+	keyPinBudget       = "pin_budget"
+	keyFileBandwidth   = "file_bandwidth"
+	keyRecord          = "record"
 	keyIgnoreWorkspace = "ignore_workspace"
 	keyBaselines       = "baselines"
 	keyChunk           = "chunk"
@@ -115,15 +121,27 @@ var keys = []key{
 	{name: keyBudget, flag: "budget", discovered: true,
 		usage: "device memory to use, a `size` such as 24GiB (default: --gpu's, else the trace's hint)"},
 	{name: keyLink, flag: "link", discovered: true,
-		usage: "bandwidth `H2D[,D2H]` of pinned copies, such as 25GB/s (default: --gpu's, else the trace's hint)"},
+		usage: "bandwidth `H2D[,D2H]` of pinned copies, such as 25GB/s (default: --gpu's, else the trace's hint); given as a flag, shm keeps to it"},
 	{name: keyPageable, flag: "pageable", discovered: true,
 		usage: "`bandwidth` of pageable copies, which the accelerate baseline makes (default: the trace's hint, else 6GB/s, as with --gpu); never faster than --link"},
 	{name: keyHostMemory, flag: "host-memory", def: Pinned, discovered: true,
 		usage: "`kind` of memory that weights are kept in: pinned, or pageable, whose copies get the bandwidth of --pageable"},
 	{name: keyRequests, flag: "requests", def: "0", discovered: true,
 		usage: "run the first `N` requests, repeating the trace when it has fewer; 0: as many as it has"},
-	{name: keyDevice, flag: "device", def: "sim", discovered: true,
-		usage: "`device` that carries out the movements: sim, which simulates copies in virtual time"},
+	{name: keyDevice, flag: "device", def: Sim, discovered: true,
+		usage: "`device` that carries out the movements: sim, which simulates them in virtual time, or shm, which copies real bytes in host memory"},
+	{name: keyScale, flag: "scale", def: "1", discovered: true,
+		usage: "shrink all sizes and times to this `fraction`, such as 1/64, so that a trace fits this machine"},
+	{name: keyWeights, flag: "weights", discovered: true,
+		usage: "on shm, read weights from this `directory`: NAME.safetensors or NAME/*.safetensors for each component (default: made from --seed)"},
+	{name: keyHostBudget, flag: "host-budget", discovered: true,
+		usage: "host memory that weights may take, a `size`; the rest is read from files whenever it is loaded (default: what this machine has room for on shm, no limit on sim)"},
+	{name: keyPinBudget, flag: "pin-budget", discovered: true,
+		usage: "on shm, lock weights up to this `size` in host memory (default: none)"},
+	{name: keyFileBandwidth, flag: "file-bandwidth", def: "3GB/s", discovered: true,
+		usage: "`bandwidth` at which weights beyond --host-budget are read, as policies are told and sim takes it"},
+	{name: keyRecord, flag: "record",
+		usage: "write the run's journal to this `file`, which offhost run FILE feeds back"},
 	{name: keyIgnoreWorkspace, flag: "ignore-workspace", kind: boolean, def: "false", discovered: true,
 		usage: "count weights only, not the memory that a call needs beside them"},
 	{name: keyBaselines, flag: "baselines", kind: list, def: strings.Join(baselineNames, ","), discovered: true,
@@ -133,7 +151,7 @@ var keys = []key{
 	{name: keyGranularity, flag: "granularity", def: "2MiB", discovered: true,
 		usage: "`size` to which the device rounds a component's last piece"},
 	{name: keySeed, flag: "seed", def: "0", discovered: true,
-		usage: "`number` that the random bytes a policy may ask for are made from"},
+		usage: "`number` that the random bytes a policy may ask for are made from, and weights where there are none"},
 	{name: keyFormat, flag: "format", def: FormatText, discovered: true,
 		usage: "`form` of the report: text or json"},
 	{name: keyVerbose, flag: "verbose", kind: boolean, def: "false", discovered: true,
@@ -165,7 +183,13 @@ var baselineNames = []string{"lru", "optimum", "accelerate"}
 
 const noBaselines = "none"
 
-var deviceNames = []string{"sim"}
+// Names of the devices.
+const (
+	Sim = "sim"
+	Shm = "shm"
+)
+
+var deviceNames = []string{Sim, Shm}
 
 func keyNames() []string {
 	names := make([]string, len(keys))

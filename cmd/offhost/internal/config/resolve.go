@@ -100,11 +100,23 @@ func (r *resolver) settings() (Settings, error) {
 		Baselines:       r.baselines(keyBaselines),
 		Chunk:           r.size(keyChunk),
 		Granularity:     r.size(keyGranularity),
+		Scale:           r.scale(keyScale),
+		Weights:         r.text(keyWeights),
+		HostBudget:      r.size(keyHostBudget),
+		PinBudget:       r.size(keyPinBudget),
+		FileBandwidth:   r.bandwidth(keyFileBandwidth, r.text(keyFileBandwidth)),
+		Record:          r.text(keyRecord),
 		Seed:            r.number(keySeed, math.MaxUint64),
 		Format:          r.oneOf(keyFormat, []string{FormatText, FormatJSON}),
 		Verbose:         r.boolean(keyVerbose),
 	}
+	s.ChunkChosen, s.GranularityChosen = r.level(keyChunk) > byDefault, r.level(keyGranularity) > byDefault
 	r.memoryAndLink(&s)
+	for _, name := range []string{keyWeights, keyPinBudget} {
+		if s.Device == Sim && r.level(name) == byFlag {
+			r.fail(name, fmt.Errorf("device %s has no weights: want --device %s", Sim, Shm))
+		}
+	}
 	if s.Granularity > 0 && s.Chunk%s.Granularity != 0 {
 		r.fail(keyChunk, fmt.Errorf("%v is not a multiple of the granularity, %v", s.Chunk, s.Granularity))
 	}
@@ -141,6 +153,7 @@ func (r *resolver) memoryAndLink(s *Settings) {
 		s.Link.H2D, s.Link.D2H = card.link, card.link
 	} else {
 		s.Link.H2D, s.Link.D2H = r.link(keyLink)
+		s.Link.Paced = s.Link.H2D > 0 && r.level(keyLink) > byFile
 	}
 
 	if cards(keyPageable) {
@@ -220,6 +233,14 @@ func (r *resolver) size(name string) units.Bytes {
 		r.fail(name, err)
 	}
 	return b
+}
+
+func (r *resolver) scale(name string) units.Scale {
+	scale, err := units.ParseScale(r.text(name))
+	if err != nil {
+		r.fail(name, err)
+	}
+	return scale
 }
 
 func (r *resolver) bandwidth(name, text string) units.BytesPerSecond {

@@ -26,7 +26,7 @@ type Page struct {
 func Text(w io.Writer, p Page) error {
 	r := p.Report
 	out := &printer{w: w}
-	out.line("%s   %s   budget %v   %s   policy %s%s", Name(r.Trace), Count(r.Requests, "request"),
+	out.line("%s   %s   %sbudget %v   %s   policy %s%s", Name(r.Trace), Count(r.Requests, "request"), scale(r),
 		units.Bytes(r.BudgetBytes), link(r), Name(r.Policy.Name), digest(r.Policy.SHA256))
 	out.line("")
 	out.table(components(p))
@@ -34,6 +34,12 @@ func Text(w io.Writer, p Page) error {
 	out.table(comparison(r))
 	out.line("")
 	out.line("%s", verdict(r))
+	if r.Measured != nil {
+		out.line("%s", checked(r.Measured))
+	}
+	if r.Host != nil {
+		out.line("%s", kept(r.Host))
+	}
 	if p.Verbose || r.Rejected > 0 || r.Faults > 0 || r.FloorDecisions > 0 {
 		out.line("%s", conduct(r))
 	}
@@ -68,7 +74,11 @@ func orEmpty[T any](s []T) []T {
 	return s
 }
 
+// link says how fast copies are: as the simulated device takes it, or as they were.
 func link(r *report.Report) string {
+	if r.Measured != nil {
+		return speed(r)
+	}
 	in, back := units.BytesPerSecond(r.LinkBytesPerSecond), units.BytesPerSecond(r.LinkD2HBytesPerSecond)
 	if in == back {
 		return fmt.Sprintf("link %v", in)

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/offhost/offhost/cmd/offhost/internal/render"
+	"github.com/offhost/offhost/host/machine"
+	"github.com/offhost/offhost/host/report"
+	"github.com/offhost/offhost/host/trace"
+	"github.com/offhost/offhost/host/units"
+	"github.com/offhost/offhost/host/weights"
+)
+
+// A stock is where the weights of a trace's components come from.
+type stock struct {
+	name    string // as a report has it
+	sources []weights.Source
+	notes   []string
+	folder  *weights.Folder // nil when they are made
+}
+
+// openStock opens the weights in a directory, or those that are made from a seed when
+// it has no name. Weights in files have their own sizes.
+func openStock(dir string, seed uint64, h *trace.Header) (*stock, error) {
+	if dir == "" {
+		l := &stock{name: report.Synthetic}
+		for _, c := range h.Components {
+			s, err := weights.Synthetic(seed, c.Name, c.Bytes)
+			if err != nil {
+				return nil, err
+			}
+			l.sources = append(l.sources, s)
+		}
+		return l, nil
+	}
+	parts := make([]weights.Part, len(h.Components))
+	for i, c := range h.Components {
+		parts[i].Name = c.Name
+		if c.Parent != trace.NoComponent {
+			parts[i].Parent = h.Components[c.Parent].Name
+		}
+	}
+	folder, err := weights.OpenFolder(dir, parts)
+	if err != nil {
+		return nil, fmt.Errorf("weights: %w", err)
+	}
+	l := &stock{name: dir, folder: folder, sources: folder.Sources()}
+	if err := l.compare(h); err != nil {
+		folder.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// compare notes where files have other sizes than the trace says.
+func (l *stock) compare(h *trace.Header) error {
+	var differ []string
+	for i, n := range l.sizes() {
+		c := &h.Components[i]
+		if n == 0 {
+			return fmt.Errorf("weights: component %s has no tensors in %s: want at least one", render.Name(c.Name), render.Name(l.name))
+		}
+		if n != c.Bytes {
+			differ = append(differ, fmt.Sprintf("%s %s instead of %s", c.Name, n.Decimal(), c.Bytes.Decimal()))
+		}
+	}
+	if n := len(differ); n > 0 {
+		const shown = 3
+		note := fmt.Sprintf("in %s %s of %d have other sizes than in the trace: %s", l.name, render.Count(int64(n), "component"), len(l.sources), strings.Join(differ[:min(n, shown)], ", "))
+		if n > shown {
+			note += ", ..."
+		}
+		l.notes = append(l.notes, note)
+	}
+	return nil
+}
+
+// sizes are the components' sizes.
+func (l *stock) sizes() []units.Bytes {
+	sizes := make([]units.Bytes, len(l.sources))
+	for i, s := range l.sources {
+		sizes[i] = s.Manifest().Bytes
+	}
+	return sizes
+}
+
+func (l *stock) Close() error {
+	if l.folder == nil {
+		return nil
+	}
+	return l.folder.Close()
+}
+
+// roomForWeights returns how much host memory weights may take on a machine, beside a
+// device that takes its memory from there, too. Asked is what the user wants, 0 for as
+// much as there is.
+func roomForWeights(m machine.Info, asked, device, all units.Bytes) (units.Bytes, error) {
+	if asked > 0 {
+		if room, of, known := m.Room(); known && device+min(asked, all) > room {
+			return 0, usagef("the device's memory, %s, and %s of weights take %s, and %s is all that %s: lower --budget, --host-budget or --scale",
+				device.Decimal(), min(asked, all).Decimal(), (device + min(asked, all)).Decimal(), room.Decimal(), of)
+		}
+		return asked, nil
+	}
+	budget, why := m.HostBudget()
+	switch {
+	case budget == 0:
+		return 0, usagef("%s: give --host-budget", why)
+	case device >= budget:
+		return 0, usagef("the device's memory, %s, leaves no room for weights: on this machine both may take %s, which is %s. Lower --budget or --scale, or give --host-budget",
+			device.Decimal(), budget.Decimal(), why)
+	}
+	return budget - device, nil
+}
