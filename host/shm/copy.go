@@ -19,14 +19,15 @@ func (d *Device) copyIn(j *job) {
 	begun := time.Since(d.start)
 	st, err := d.load(j)
 	if st == host.OK {
-		d.sleepUntil(d.link[0].next(j.submitted, begun, j.action.Weights), j, d.in.alarm)
+		end := d.link[0].next(j.submitted, begun, j.action.Weights)
+		d.sleepUntil(end, j, d.in.alarm)
 		d.count(func(s *Stats) {
 			s.Loads++
 			s.H2D += j.action.Weights
 			if j.stream != nil {
 				s.File += units.Bytes(j.stream.length)
 			}
-			s.BusyH2D += time.Since(d.start) - begun
+			s.BusyH2D += max(j.copied, end) - begun
 		})
 	}
 	d.complete(j, st, err)
@@ -77,70 +78,64 @@ func (d *Device) load(j *job) (host.Status, error) {
 }
 
 // fill copies a chunk's weights to where it is mapped: first those that come from a file,
-// then, piece by piece, those in host memory. With Verify every piece is checked at once.
+// then, piece by piece, those in host memory. With Verify every piece is checked then.
 func (d *Device) fill(j *job) error {
 	c, k := j.c, j.k
 	k.sums = nil
 	if d.cfg.Verify {
 		k.known()
 	}
-	dst := c.at(k)
-	var streamed int64
-	if j.stream != nil {
-		for r := range j.stream.blocks {
-			if r.err != nil {
-				return r.err
-			}
-			copy(dst[streamed:], r.buf[:r.n])
-			first := int(streamed / piece)
-			streamed += int64(r.n)
-			err := d.checkFrom(c, k, first, r.buf[:r.n])
-			buffers.Put(r.buf)
-			if err != nil {
-				return err
-			}
-		}
-		if streamed < j.stream.length {
-			return ErrLost
-		}
+	streamed, err := d.drain(j)
+	if err != nil {
+		return err
 	}
-	var src []byte
 	if streamed < k.size {
-		if src = c.Source.Span(k.off+streamed, k.size-streamed); src == nil {
+		src := c.Source.Span(k.off+streamed, k.size-streamed)
+		if src == nil {
 			return fmt.Errorf("component %q: chunk %d: its weights have left host memory", c.Name, k.index)
 		}
-	}
-	return d.crew.each(int(streamed/piece), k.pieces(), func(i int) error {
-		from, to := k.span(i)
-		from = max(from, streamed)
-		copy(dst[from:to], src[from-streamed:to-streamed])
-		if d.cfg.Verify {
-			return d.check(c, k, i)
+		dst := c.at(k)
+		err := d.crew.each(int(streamed/piece), k.pieces(), func(i int) error {
+			from, to := k.span(i)
+			from = max(from, streamed)
+			copy(dst[from:to], src[from-streamed:to-streamed])
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
-	})
-}
-
-// checkFrom checks the whole pieces from first on that came in one read, which says what
-// they should be when nothing did yet.
-func (d *Device) checkFrom(c *component, k *chunk, first int, buf []byte) error {
+	}
+	j.copied = time.Since(d.start)
 	if !d.cfg.Verify {
 		return nil
 	}
-	for i := first; len(buf) > 0; i++ {
-		from, to := k.span(i)
-		if int64(len(buf)) < to-from {
-			return nil // the rest of it is in host memory
-		}
-		if k.host[i] == 0 {
-			k.host[i] = sumOf(buf[:to-from])
-		}
-		if err := d.check(c, k, i); err != nil {
-			return err
-		}
-		buf = buf[to-from:]
+	return d.crew.each(0, k.pieces(), func(i int) error { return d.check(c, k, i) })
+}
+
+// drain copies what comes from a file, and returns how much that was. With Verify, whole
+// pieces say what they should be when nothing did yet: reading them again would take long.
+func (d *Device) drain(j *job) (streamed int64, err error) {
+	if j.stream == nil {
+		return 0, nil
 	}
-	return nil
+	k, dst := j.k, j.c.at(j.k)
+	for r := range j.stream.blocks {
+		if r.err != nil {
+			return streamed, r.err
+		}
+		copy(dst[streamed:], r.buf[:r.n])
+		if i := int(streamed / piece); d.cfg.Verify && k.host[i] == 0 {
+			if from, to := k.span(i); int64(r.n) == to-from {
+				k.host[i] = sumOf(r.buf[:r.n])
+			}
+		}
+		streamed += int64(r.n)
+		buffers.Put(r.buf)
+	}
+	if streamed < j.stream.length {
+		return streamed, ErrLost
+	}
+	return streamed, nil
 }
 
 // copyBack copies a chunk to host memory; it stays on the device.
@@ -149,11 +144,12 @@ func (d *Device) copyBack(j *job) {
 	begun := time.Since(d.start)
 	st, err := d.save(j)
 	if st == host.OK {
-		d.sleepUntil(d.link[1].next(j.submitted, begun, j.action.Weights), j, d.back.alarm)
+		end := d.link[1].next(j.submitted, begun, j.action.Weights)
+		d.sleepUntil(end, j, d.back.alarm)
 		d.count(func(s *Stats) {
 			s.CopiesBack++
 			s.D2H += j.action.Weights
-			s.BusyD2H += time.Since(d.start) - begun
+			s.BusyD2H += max(j.copied, end) - begun
 		})
 	}
 	d.complete(j, st, err)
@@ -184,16 +180,27 @@ func (d *Device) save(j *job) (host.Status, error) {
 	err := d.crew.each(0, k.pieces(), func(i int) error {
 		from, to := k.span(i)
 		copy(dst[from:to], src[from:to])
-		if k.host[i] = k.sums[i]; d.cfg.Verify && k.sums[i] != 0 && sumOf(dst[from:to]) != k.sums[i] {
-			return fmt.Errorf("component %q: chunk %d: bytes %d to %d of the weights are not what they were after they were copied back", c.Name,
-				j.action.Chunk, k.off+from, k.off+to)
-		}
+		k.host[i] = k.sums[i]
 		return nil
 	})
+	j.copied = time.Since(d.start)
+	if err == nil && d.cfg.Verify {
+		err = d.crew.each(0, k.pieces(), func(i int) error { return d.checkBack(c, k, i, dst) })
+	}
 	if err != nil {
 		return host.Failed, err
 	}
 	return host.OK, nil
+}
+
+// checkBack compares piece i of a chunk in host memory with what it was on the device.
+func (d *Device) checkBack(c *component, k *chunk, i int, dst []byte) error {
+	from, to := k.span(i)
+	if k.sums[i] == 0 || sumOf(dst[from:to]) == k.sums[i] {
+		return nil
+	}
+	return fmt.Errorf("component %q: chunk %d: bytes %d to %d of the weights are not what they were after they were copied back", c.Name,
+		k.index, k.off+from, k.off+to)
 }
 
 // release takes a chunk off the device.

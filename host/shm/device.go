@@ -59,18 +59,19 @@ type chunk struct {
 	host  []sum  // and in host memory
 }
 
-// New returns a device that runs from now on. Close it.
+// New returns a device that runs, and whose clock begins, when it is ready. Close it.
 func New(cfg Config) (*Device, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("shm device: %w", err)
 	}
-	d := &Device{cfg: cfg, start: time.Now(), wake: make(chan struct{}, 1), halt: make(chan struct{})}
+	d := &Device{cfg: cfg, wake: make(chan struct{}, 1), halt: make(chan struct{})}
 	d.link[0] = schedule{rate: cfg.Pace.H2D, latency: cfg.Pace.Latency}
 	d.link[1] = schedule{rate: cfg.Pace.D2H, latency: cfg.Pace.Latency}
 	if err := d.build(); err != nil {
 		return nil, fmt.Errorf("shm device: %w", err)
 	}
+	d.start = time.Now()
 	d.crew = newCrew(cfg.Workers-1, &d.workers)
 	for l, work := range map[*lane]func(*job){&d.in: d.copyIn, &d.back: d.copyBack, &d.releases: d.release, &d.computes: d.compute} {
 		d.workers.Go(func() { l.run(work) })

@@ -16,6 +16,7 @@ type job struct {
 	err       error // it is known to fail
 	submitted time.Duration
 	least     time.Duration // that a compute takes
+	copied    time.Duration // when the bytes of a copy were all there
 	epoch     uint32
 	halt      <-chan struct{} // closed when it is to end early
 	stream    *stream         // what comes from a file, nil when nothing does

@@ -14,7 +14,7 @@ type Stats struct {
 
 	Loads, CopiesBack, Releases int64
 	// BusyH2D and BusyD2H are how long copies took, waiting for the imitated link
-	// included and faults' delays not.
+	// included, checking what was copied and faults' delays not.
 	BusyH2D, BusyD2H time.Duration
 
 	// Used is the device memory of chunks; Idle is what released ones have left
