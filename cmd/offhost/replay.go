@@ -98,6 +98,7 @@ func replayTrace(ctx context.Context, r request) (_ *report.Report, err error) {
 		D2H:             r.Link.D2H,
 		Pageable:        r.Link.Pageable,
 		Latency:         r.latency(),
+		Release:         r.Scale.Time(sim.DefaultRelease),
 		Source:          src.records,
 		Baselines:       r.Baselines,
 		Movement:        r.movement,
@@ -135,21 +136,9 @@ func replayTrace(ctx context.Context, r request) (_ *report.Report, err error) {
 	}
 	got, err := replay.Run(ctx, c)
 	if err != nil {
-		return nil, fmt.Errorf("trace %s: %w%s", render.Name(header.Name), err, rounding(&r.Settings, err))
+		return nil, fmt.Errorf("trace %s: %w", render.Name(header.Name), err)
 	}
 	return got, nil
-}
-
-// rounding tells a user whose scaled sizes do not fit what they are rounded up to.
-func rounding(s *config.Settings, err error) string {
-	const page = 4 * units.KiB // the least that shm takes, on most systems
-	finer := max(s.Scale.Bytes(host.DefaultGranularity)/page*page, page)
-	var bad *replay.Inadmissible
-	if s.Granularity <= finer || !errors.As(err, &bad) {
-		return ""
-	}
-	return fmt.Sprintf(" (at a scale of %v sizes are still rounded up to the granularity, %v: --granularity %dKiB keeps the proportions)",
-		s.Scale, s.Granularity, finer/units.KiB)
 }
 
 // load makes a running policy of a module.

@@ -18,7 +18,9 @@ carries it out and explains it.`,
 		Example: `  offhost run                                   replay FLUX on a simulated 24 GiB card
   offhost run flux-bf16 --gpu rtx4090           another trace, another card
   offhost run --policy ./my.wasm --verbose      your own policy, each movement explained
-  offhost trace list                            what else there is to replay`,
+  offhost run --device shm --scale 1/64         real bytes, in host memory
+  offhost trace list                            what else there is to replay
+  offhost doctor                                what this machine offers`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -27,7 +29,7 @@ carries it out and explains it.`,
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &config.UsageError{Err: err} })
-	root.AddCommand(a.runCommand(), a.policyCommand(), a.traceCommand(), a.doctorCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.policyCommand(), a.traceCommand(), a.benchCommand(), a.doctorCommand(), a.versionCommand())
 	return root
 }
 

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
+	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/baseline"
 	"github.com/offhost/offhost/host/journal"
 	"github.com/offhost/offhost/host/trace"
@@ -53,34 +55,21 @@ func (s *source) open(r *request) (*trace.Requests, error) {
 }
 
 // scale shrinks the records, and the settings' sizes with them. A journal's records are
-// at the scale of its own run already, its chunk and granularity hold unless the user
-// chose others.
+// at the scale of its own run already.
 func (s *source) scale(r *config.Settings) error {
 	of := r.Scale // the records
-	if j := s.journal; j != nil {
-		if j.Scale != "" {
-			own, err := units.ParseScale(j.Scale)
-			if err != nil {
-				return fmt.Errorf("the journal: %w", err)
-			}
-			if !r.Scale.IsOne() && r.Scale != own {
-				return usagef("--scale %v: the journal's run was at %v already", r.Scale, own)
-			}
-			of, r.Scale = units.Scale{}, own
+	if j := s.journal; j != nil && j.Scale != "" {
+		own, err := units.ParseScale(j.Scale)
+		if err != nil {
+			return fmt.Errorf("the journal: %w", err)
 		}
-		if !r.GranularityChosen {
-			r.Granularity = j.Engine.Granularity
+		if !r.Scale.IsOne() && r.Scale != own {
+			return usagef("--scale %v: the journal's run was at %v already", r.Scale, own)
 		}
+		of, r.Scale = units.Scale{}, own
 	}
 	r.Budget, r.HostBudget, r.PinBudget = r.Scale.Bytes(r.Budget), r.Scale.Bytes(r.HostBudget), r.Scale.Bytes(r.PinBudget)
-	if s.journal != nil && !r.ChunkChosen {
-		r.Chunk = of.Bytes(s.journal.Engine.Chunk)
-	} else {
-		r.Chunk = r.Scale.Bytes(r.Chunk)
-	}
-	if g := r.Granularity; g > 0 {
-		r.Chunk = (r.Chunk + g - 1) / g * g
-	}
+	s.cut(r, of)
 	for i, n := range s.fileBytes {
 		s.fileBytes[i] = of.Bytes(n)
 	}
@@ -88,6 +77,34 @@ func (s *source) scale(r *config.Settings) error {
 		s.records = trace.Scale(s.records, of)
 	}
 	return nil
+}
+
+// smallestPage is the least that a scaled device allocates.
+const smallestPage = 4 * units.KiB
+
+// cut settles granularity and chunk: the user's, else the journal's, else the defaults.
+// The granularity is scaled too, so that a small trace keeps its proportions, unless the
+// user has said what the device's is. A chunk is never smaller.
+func (s *source) cut(r *config.Settings, of units.Scale) {
+	chunk, granularity := r.Scale.Bytes(r.Chunk), r.Granularity
+	if s.journal != nil && !r.ChunkChosen {
+		chunk = of.Bytes(s.journal.Engine.Chunk)
+	}
+	if granularity == 0 {
+		granularity = r.Scale.Bytes(host.DefaultGranularity)
+		if s.journal != nil {
+			granularity = of.Bytes(s.journal.Engine.Granularity)
+		}
+		if !of.IsOne() {
+			page := smallestPage
+			if r.Device == config.Shm {
+				page = max(page, units.Bytes(os.Getpagesize()))
+			}
+			granularity = max(granularity/page*page, page)
+		}
+	}
+	r.Granularity = granularity
+	r.Chunk = (chunk + granularity - 1) / granularity * granularity
 }
 
 // Header returns the records' header.

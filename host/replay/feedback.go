@@ -9,7 +9,9 @@ import (
 	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/journal"
 	"github.com/offhost/offhost/host/report"
+	"github.com/offhost/offhost/host/sim"
 	"github.com/offhost/offhost/host/trace"
+	"github.com/offhost/offhost/host/units"
 )
 
 // A FeedbackConfig says which journal to feed back, and who is to decide.
@@ -145,9 +147,13 @@ type beside struct {
 
 func besides(j *journal.Header, baselines []string) *beside {
 	e := j.Engine.Config()
+	var scale units.Scale
+	if s, err := units.ParseScale(j.Scale); err == nil {
+		scale = s
+	}
 	return &beside{seq: journal.NewSequence(j), cfg: Config{
 		Budget: e.Budget, Chunk: e.Chunk, Granularity: e.Granularity, Constraints: e.Constraints,
-		H2D: e.H2D, D2H: e.D2H, Pageable: j.Pageable, Latency: e.Latency, File: e.File, Baselines: baselines,
+		H2D: e.H2D, D2H: e.D2H, Pageable: j.Pageable, Latency: e.Latency, Release: scale.Time(sim.DefaultRelease), File: e.File, Baselines: baselines,
 	}}
 }
 

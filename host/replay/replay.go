@@ -64,6 +64,9 @@ type Config struct {
 	// is what the accelerate baseline's copies get, either way.
 	H2D, D2H, Pageable units.BytesPerSecond
 	Latency            time.Duration // of each copy; 0: sim.DefaultLatency
+	// Release is how long the simulated device takes to free a chunk; 0:
+	// sim.DefaultRelease.
+	Release time.Duration
 
 	// FileBytes is, for each component, how many of its lowest bytes host memory does
 	// not hold; File is how fast they are read. Components beyond the list are held.
@@ -131,7 +134,7 @@ func (i *Inadmissible) ExitCode() int { return 2 }
 // that has ended first; what was recorded until then is a whole journal in any case.
 func Run(ctx context.Context, cfg Config) (r *report.Report, err error) {
 	h := cfg.Source.Header()
-	cfg.Latency = cmp.Or(cfg.Latency, sim.DefaultLatency)
+	cfg.Latency, cfg.Release = cmp.Or(cfg.Latency, sim.DefaultLatency), cmp.Or(cfg.Release, sim.DefaultRelease)
 	if err := cfg.check(h); err != nil {
 		return nil, err
 	}
@@ -275,5 +278,5 @@ func summary(t *tally, h *trace.Header, e *host.Engine, policies *troupe) *repor
 
 // simulated makes a simulated device.
 func simulated(cfg *Config) host.Worker {
-	return sim.New(sim.Config{H2D: cfg.H2D, D2H: cfg.D2H, File: cfg.File, Latency: cfg.Latency, Release: sim.DefaultRelease})
+	return sim.New(sim.Config{H2D: cfg.H2D, D2H: cfg.D2H, File: cfg.File, Latency: cfg.Latency, Release: cfg.Release})
 }

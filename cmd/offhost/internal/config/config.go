@@ -49,10 +49,10 @@ type Settings struct {
 	IgnoreWorkspace bool
 	Baselines       []string
 	Chunk           units.Bytes
-	Granularity     units.Bytes
-	// ChunkChosen and GranularityChosen tell the user's from the defaults.
-	ChunkChosen, GranularityChosen bool
-	// Scale is applied to all sizes here but Granularity, and to the trace.
+	// ChunkChosen tells a chunk of the user's from the default.
+	ChunkChosen bool
+	Granularity units.Bytes // of the device; 0: host.DefaultGranularity, scaled
+	// Scale is applied to the trace and to all sizes here but Granularity.
 	Scale units.Scale
 	Seed  uint64
 

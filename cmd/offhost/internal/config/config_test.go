@@ -52,14 +52,13 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Settings{
-		Trace:       "flux-img2img-8bit",
-		Policy:      Policy{Module: "sticky-loop", Config: map[string]string{}, Fuel: 1_000_000, Refill: 30_000, StartFuel: 50_000_000, MemoryPages: 256},
-		HostMemory:  "pinned",
-		Device:      "sim",
-		Baselines:   []string{"lru", "optimum", "accelerate"},
-		Chunk:       32 * units.MiB,
-		Granularity: 2 * units.MiB,
-		Scale:       one,
+		Trace:      "flux-img2img-8bit",
+		Policy:     Policy{Module: "sticky-loop", Config: map[string]string{}, Fuel: 1_000_000, Refill: 30_000, StartFuel: 50_000_000, MemoryPages: 256},
+		HostMemory: "pinned",
+		Device:     "sim",
+		Baselines:  []string{"lru", "optimum", "accelerate"},
+		Chunk:      32 * units.MiB,
+		Scale:      one,
 
 		FileBandwidth: 3e9,
 		Format:        "text",
@@ -372,7 +371,7 @@ func TestTheExampleNamesEveryKey(t *testing.T) {
 		t.Errorf("the example says something else where it is found (-named +found):\n%s", diff)
 	}
 	got.Budget, got.BudgetChosen, got.Link = 0, false, Link{} // their defaults are the trace's
-	got.ChunkChosen, got.GranularityChosen = false, false
+	got.ChunkChosen = false
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), scales); diff != "" {
 		t.Errorf("the example does not show the defaults (-default +example):\n%s", diff)
 	}

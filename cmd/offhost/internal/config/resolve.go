@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 
+	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/baseline"
 	"github.com/offhost/offhost/host/units"
 )
@@ -110,15 +112,15 @@ func (r *resolver) settings() (Settings, error) {
 		Format:          r.oneOf(keyFormat, []string{FormatText, FormatJSON}),
 		Verbose:         r.boolean(keyVerbose),
 	}
-	s.ChunkChosen, s.GranularityChosen = r.level(keyChunk) > byDefault, r.level(keyGranularity) > byDefault
+	s.ChunkChosen = r.level(keyChunk) > byDefault
 	r.memoryAndLink(&s)
 	for _, name := range []string{keyWeights, keyPinBudget} {
 		if s.Device == Sim && r.level(name) == byFlag {
 			r.fail(name, fmt.Errorf("device %s has no weights: want --device %s", Sim, Shm))
 		}
 	}
-	if s.Granularity > 0 && s.Chunk%s.Granularity != 0 {
-		r.fail(keyChunk, fmt.Errorf("%v is not a multiple of the granularity, %v", s.Chunk, s.Granularity))
+	if g := cmp.Or(s.Granularity, host.DefaultGranularity); s.Chunk%g != 0 {
+		r.fail(keyChunk, fmt.Errorf("%v is not a multiple of the granularity, %v", s.Chunk, g))
 	}
 	if r.err != nil {
 		return Settings{}, r.err
@@ -251,17 +253,28 @@ func (r *resolver) bandwidth(name, text string) units.BytesPerSecond {
 	return rate
 }
 
-// link reads one bandwidth for both directions or one for each; nothing is 0.
+// link is ParseLink; nothing is 0.
 func (r *resolver) link(name string) (h2d, d2h units.BytesPerSecond) {
 	text := r.text(name)
 	if text == "" {
 		return 0, 0
 	}
-	first, second, two := strings.Cut(text, ",")
-	if !two {
-		second = first
+	h2d, d2h, err := ParseLink(text)
+	if err != nil {
+		r.fail(name, err)
 	}
-	return r.bandwidth(name, first), r.bandwidth(name, second)
+	return h2d, d2h
+}
+
+// ParseLink reads one bandwidth for both directions, or one for each, as in
+// "25GB/s,20GB/s".
+func ParseLink(text string) (h2d, d2h units.BytesPerSecond, err error) {
+	first, second, two := strings.Cut(text, ",")
+	if h2d, err = units.ParseBytesPerSecond(first); err != nil || !two {
+		return h2d, h2d, err
+	}
+	d2h, err = units.ParseBytesPerSecond(second)
+	return h2d, d2h, err
 }
 
 var hexDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
