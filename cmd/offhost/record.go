@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 
 	"github.com/offhost/offhost/abi"
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
+	"github.com/offhost/offhost/cmd/offhost/internal/render"
 	"github.com/offhost/offhost/cmd/offhost/internal/wholefile"
 	"github.com/offhost/offhost/host/journal"
 	"github.com/offhost/offhost/host/replay"
@@ -27,6 +29,9 @@ func openRecording(r *request, limits runtime.Config) (*recorder, error) {
 	if r.Record == "" {
 		return nil, nil
 	}
+	if same(r.Record, r.Trace) {
+		return nil, usagef("--record: %s is what is being run: want another file", render.Name(r.Record))
+	}
 	file, err := wholefile.Create(r.Record)
 	if err != nil {
 		err = fmt.Errorf("--record: %w", err)
@@ -36,6 +41,13 @@ func openRecording(r *request, limits runtime.Config) (*recorder, error) {
 		return nil, &config.UsageError{Err: err}
 	}
 	return &recorder{path: r.Record, file: file, to: replay.Recording{To: file, Offhost: version(), Limits: limitsOf(limits)}}, nil
+}
+
+// same reports whether two paths lead to one file.
+func same(a, b string) bool {
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(x, y)
 }
 
 func (r *recorder) recording() *replay.Recording {

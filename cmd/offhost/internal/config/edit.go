@@ -14,7 +14,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/wholefile"
-	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/units"
 )
 
@@ -52,7 +51,7 @@ func (f *File) Chunk() (units.Bytes, error) {
 	if err != nil {
 		return 0, usagef("%s: %s: %w", f.path, keyChunk, err)
 	}
-	return max(size, host.DefaultGranularity), nil
+	return size, nil
 }
 
 // WriteLink sets the link's bandwidth in the file, and leaves everything else in it as it

@@ -61,7 +61,7 @@ func TestALinkIsWrittenAndTheRestStays(t *testing.T) {
 }
 
 func TestTheChunkOfAFile(t *testing.T) {
-	for text, want := range map[string]units.Bytes{"": 32 * units.MiB, "chunk: 8MiB\n": 8 * units.MiB, "chunk: 4KiB\n": 2 * units.MiB, "chunk: 0\n": 0, "chunk: x\n": 0} {
+	for text, want := range map[string]units.Bytes{"": 32 * units.MiB, "chunk: 8MiB\n": 8 * units.MiB, "chunk: 4KiB\n": 4 * units.KiB, "chunk: 0\n": 0, "chunk: x\n": 0} {
 		path := filepath.Join(t.TempDir(), FileName)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
