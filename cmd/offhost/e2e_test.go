@@ -44,6 +44,7 @@ func TestMain(m *testing.M) {
 type shell struct {
 	stdin io.Reader
 	file  string // content of offhost.yaml
+	dir   string // where it is run, if that is not to be a new folder
 }
 
 // A result is what a command leaves behind.
@@ -59,7 +60,9 @@ func (s shell) run(t testing.TB, args ...string) result {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, args...)
-	cmd.Dir = t.TempDir()
+	if cmd.Dir = s.dir; s.dir == "" {
+		cmd.Dir = t.TempDir()
+	}
 	if s.file != "" {
 		if err := os.WriteFile(filepath.Join(cmd.Dir, config.FileName), []byte(s.file), 0o600); err != nil {
 			t.Fatal(err)

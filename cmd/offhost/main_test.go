@@ -437,7 +437,8 @@ func TestHelpExplainsEveryColumn(t *testing.T) {
 		t.Fatalf("exit code %d", code)
 	}
 	for _, word := range []string{"size ", "calls ", "loads ", "moved in", "moved back", "stall ", "total ", "vs optimum",
-		"lru ", "optimum ", "accelerate ", "fallback", "--gpu", "rtx3090", "Exit codes"} {
+		"lru ", "optimum ", "accelerate ", "fallback", "--gpu", "rtx3090", "Exit codes",
+		"in files", "sim ", "shm ", "--scale", "--weights", "--host-budget", "--record", "--resimulate", "journal"} {
 		if !strings.Contains(b.out.String(), word) {
 			t.Errorf("help does not explain %q", word)
 		}

@@ -50,12 +50,16 @@ func TestTheREADMEsCommandsRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran := 0
+	reader := shell{dir: t.TempDir()} // what one command writes another one reads
 	for _, m := range regexp.MustCompile(`(?m)^(?:offhost|go run ./cmd/offhost) ([^#|\n]*)`).FindAllStringSubmatch(string(b), -1) {
 		if strings.Contains(m[1], "my-trace.jsonl") {
 			continue // the reader's own
 		}
 		line := strings.NewReplacer("./my.wasm", module, "my.wasm", module, "'", "").Replace(m[1])
-		if got := (shell{}).run(t, strings.Fields(line)...); got.code != 0 {
+		if len(onDevices()) == 1 && (strings.Contains(line, "shm") || strings.Contains(line, "run.journal") || strings.HasPrefix(line, "bench")) {
+			continue // they need Linux
+		}
+		if got := reader.run(t, strings.Fields(line)...); got.code != 0 {
 			t.Errorf("offhost %s: exit code %d: %s", m[1], got.code, got.stderr)
 		}
 		ran++

@@ -17,16 +17,47 @@ import (
 	"github.com/offhost/offhost/host/units"
 )
 
-const runHelp = `Replays a trace through a policy on a simulated device and reports what moved.
+const runHelp = `Replays a trace through a policy on a device and reports what moved. The journal of
+such a run is fed back without a device, and compared.
 
 TRACE is the name of a shipped trace (offhost trace list), a file, or - for standard
 input. Without it the trace is ` + library.Default + `, FLUX.1-dev image-to-image with
 8-bit weights, on the 24 GiB card of its hint; the text report then adds the same run
-at 12 GiB, where policies differ, unless a budget or a card was chosen (--budget, --gpu).
+at 12 GiB, where policies differ, unless a budget or a card was chosen (--budget, --gpu)
+or the run is recorded.
+
+Devices (--device):
+  sim  copies and computing are simulated in virtual time
+  shm  real bytes are copied in host memory (Linux). Weights are made from --seed, or
+       read from --weights DIR: NAME.safetensors or NAME/*.safetensors for each
+       component, and a block P.X has the tensors of P that begin with "X.". Each load is
+       compared with its source by checksum, and a call reads every byte that it uses;
+       a wrong one ends the run. Computing takes as long as the trace says, at least.
+
+--scale 1/64 shrinks weights, workspaces, budgets, chunks and times alike, so that a
+trace fits this machine and the proportions stay; sizes on the command line are given
+as they are without it. Weights from files keep their size. --granularity is the
+device's own and is not scaled; a chunk is never smaller.
+
+On shm the policy is told the same link as on sim, and baselines are simulated with it,
+so that runs compare; copies are as fast as they can be, unless --link (or OFFHOST_LINK)
+gives a bandwidth to keep to. How fast they were is measured. The device's memory and
+the weights are both host memory: what does not fit beside the device (--host-budget)
+stays in files and is read at each load.
+
+--record FILE writes the run's journal: every input of the engine and what it did. A run
+that fails or is interrupted leaves one, too, up to there. "offhost run FILE" feeds a
+journal to a new engine, compares every action and the decisions' hash, and shows the
+run's report; the first difference is named, and the exit code is then 1. Built-in
+policies are found by their digests; others are given by --policy, comma-separated if
+there are several, and have to be the very modules. Flags that would change the run are
+refused; settings of a configuration are not used. --resimulate takes only the calls of
+the journal, with its sizes, budget, link and chunk as the defaults, and runs them anew.
 
 The first table has a row for each component; one that is divided into blocks has a
 single row for all of them, unless --verbose is given.
   size        bytes of its weights
+  in files    of them, those that host memory does not hold, if there are any
   calls       how often it was called; for blocks, how often the whole was
   loads       transfers to the device of any part that was missing, on demand or ahead
   moved in    bytes copied to the device
@@ -43,7 +74,8 @@ trace and link:
   accelerate  what accelerate and diffusers do in enable_model_cpu_offload(): fixed
               predecessors, everything copied back at the end of a request, pageable
               copies, and no notion of a budget ("does not fit" then shows its peak)
-  total       time from the first call to the end of the last
+  total       time from the first call to the end of the last; on shm as it was measured,
+              in the baselines' rows as it is simulated
   vs optimum  bytes moved in, as a multiple of optimum's
 
 When a policy fails or does not answer, the host decides by a rule of its own, the
@@ -70,6 +102,9 @@ const runExamples = `  offhost run
   offhost run flux-controlnet --budget 32GB --policy lru
   offhost run three-pipelines --keep 'flux.*' --exclude '*.vae' --verbose
   offhost run --policy ./my.wasm --policy-config threshold=3
+  offhost run --device shm --scale 1/64 --budget 12GiB --record run.journal
+  offhost run run.journal
+  offhost run run.journal --resimulate --policy lru --budget 16GiB
   zcat trace.jsonl.gz | offhost run - --budget 24GiB --link 25GB/s --format json`
 
 // secondBudget is where the default trace does not fit and policies differ.

@@ -80,7 +80,7 @@ func hostBudget(m machine.Info) Check {
 	c := Check{ID: "host_budget", Status: OK, Found: fmt.Sprintf("%s for weights: %s", budget.Decimal(), why)}
 	if budget == 0 {
 		c.Status = Note
-		c.Found += "; unless told otherwise, offhost keeps no weights in memory"
+		c.Found += "; a run on shm has to be given --host-budget"
 	}
 	return c
 }
