@@ -16,19 +16,24 @@ import (
 // An interrupted run ends at once, whatever its device is busy with, and its journal is
 // whole up to there.
 func TestAnInterruptedRunLeavesAWholeJournal(t *testing.T) {
-	for name, args := range map[string][]string{
-		"while calls compute": {"flux-bf16", "--device", "shm", "--scale", "1/64"},
-		"while chunks move":   {"flux-bf16", "--device", "shm", "--scale", "1/64", "--link", "20MB/s"},
-		"simulated":           {"flux-bf16-blocks", "--requests", "1000000", "--budget", "12GB"},
+	for _, c := range []struct {
+		name   string
+		signal os.Signal
+		says   string
+		args   []string
+	}{
+		{"while calls compute", os.Interrupt, "interrupt", []string{"flux-bf16", "--device", "shm", "--scale", "1/64"}},
+		{"while chunks move", os.Interrupt, "interrupt", []string{"flux-bf16", "--device", "shm", "--scale", "1/64", "--link", "20MB/s"}},
+		{"simulated", syscall.SIGTERM, "terminated", []string{"flux-bf16-blocks", "--requests", "1000000", "--budget", "12GB"}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "journal")
 			program, err := os.Executable()
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.Command(program, append([]string{"run", "--verbose", "--format", "json", "--record", path}, args...)...)
+			cmd := exec.Command(program, append([]string{"run", "--verbose", "--format", "json", "--record", path}, c.args...)...)
 			cmd.Dir = t.TempDir()
 			cmd.Env = append(os.Environ(), asCommand+"=1")
 			var out bytes.Buffer
@@ -53,19 +58,19 @@ func TestAnInterruptedRunLeavesAWholeJournal(t *testing.T) {
 			if _, err := os.Stat(path); !os.IsNotExist(err) {
 				t.Errorf("the journal is there before it is whole: %v", err)
 			}
-			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			if err := cmd.Process.Signal(c.signal); err != nil {
 				t.Fatal(err)
 			}
 			stuck := time.AfterFunc(time.Minute, func() { cmd.Process.Signal(syscall.SIGQUIT) })
 			defer stuck.Stop()
 			rest, _ := io.ReadAll(lines)
 			_ = cmd.Wait()
-			if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(string(rest), "interrupt") || out.Len() > 0 {
+			if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(string(rest), c.says) || out.Len() > 0 {
 				t.Errorf("exit code %d, want 1; standard output %q, standard error ends:\n%s", code, &out, rest[max(0, len(rest)-1000):])
 			}
 			left(t, dir, "journal")
 			r := shell{}.report(t, path)
-			if notes := strings.Join(r.Notes, "\n"); r.Loads == 0 || !strings.Contains(notes, "the run ended early: interrupt") {
+			if notes := strings.Join(r.Notes, "\n"); r.Loads == 0 || !strings.Contains(notes, "the run ended early: "+c.says) {
 				t.Errorf("%d loads, notes %q", r.Loads, notes)
 			}
 		})

@@ -3,9 +3,10 @@
 //
 // Package main reads arguments and configuration, opens what they name, and prints
 // what comes back: reports and lists on standard output, logs and errors on
-// standard error. A file here holds one command (run.go, policy.go, trace.go,
-// version.go) or one thing that they share; replay.go is where the engine and
-// the policy runtime are called.
+// standard error. A file here holds one command (run.go, policy.go, trace.go, bench.go,
+// doctor.go, version.go) or one thing that they share. A run takes one of two ways:
+// replay.go runs the records of source.go on the device of stage.go, whose weights are
+// hostweights.go's, and may write the journal of record.go; feedback.go feeds one back.
 package main
 
 import (
@@ -16,14 +17,15 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
 	"github.com/offhost/offhost/host/report"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	context.AfterFunc(ctx, stop) // a second interrupt ends the program where it is
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second one ends the program where it is
 	code := newApp(os.Stdin, os.Stdout, os.Stderr).main(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
