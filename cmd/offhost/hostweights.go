@@ -98,7 +98,7 @@ func (l *stock) Close() error {
 func roomForWeights(m machine.Info, asked, device, all units.Bytes) (units.Bytes, error) {
 	if asked > 0 {
 		if room, of, known := m.Room(); known && device+min(asked, all) > room {
-			return 0, usagef("the device's memory, %s, and %s of weights take %s, and %s is all that %s: lower --budget, --host-budget or --scale",
+			return 0, usagef("the device's memory, %s, and %s of weights take %s, and %s is all that %s: give a smaller --budget, --host-budget or --scale",
 				device.Decimal(), min(asked, all).Decimal(), (device + min(asked, all)).Decimal(), room.Decimal(), of)
 		}
 		return asked, nil
@@ -108,7 +108,7 @@ func roomForWeights(m machine.Info, asked, device, all units.Bytes) (units.Bytes
 	case budget == 0:
 		return 0, usagef("%s: give --host-budget", why)
 	case device >= budget:
-		return 0, usagef("the device's memory, %s, leaves no room for weights: on this machine both may take %s, which is %s. Lower --budget or --scale, or give --host-budget",
+		return 0, usagef("the device's memory, %s, leaves no room for weights: both may take %s, of %s. Give a smaller --budget or --scale, or --host-budget",
 			device.Decimal(), budget.Decimal(), why)
 	}
 	return budget - device, nil

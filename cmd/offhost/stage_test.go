@@ -50,7 +50,7 @@ func TestRoomForWeights(t *testing.T) {
 		{"as asked, where nothing is known", m(0), 40 * G, 20 * G, 60 * G, 40 * G, ""},
 		{"a device too large", m(64 * G), 0, 56 * G, 1, 0, "leaves no room for weights"},
 		{"a device too large for a group", small, 0, 14 * G, 1, 0, "memory.max of /box"},
-		{"too much asked", m(64 * G), 41 * G, 24 * G, 60 * G, 0, "lower --budget, --host-budget or --scale"},
+		{"too much asked", m(64 * G), 41 * G, 24 * G, 60 * G, 0, "give a smaller --budget, --host-budget or --scale"},
 		{"nothing known", m(0), 0, 1, 1, 0, "give --host-budget"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
