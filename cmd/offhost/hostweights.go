@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -83,6 +84,31 @@ func (l *stock) sizes() []units.Bytes {
 		sizes[i] = s.Manifest().Bytes
 	}
 	return sizes
+}
+
+// load brings the weights into host memory, as far as there is room for them beside a
+// device's memory, and returns how much room that was.
+func (l *stock) load(ctx context.Context, r *request, h *trace.Header, device units.Bytes) (*weights.Store, units.Bytes, error) {
+	var all units.Bytes
+	specs := make([]weights.Spec, len(h.Components))
+	for i, c := range h.Components {
+		all += c.Bytes
+		specs[i] = weights.Spec{Name: c.Name, Source: l.sources[i], Writable: !c.ReadOnly}
+	}
+	room, err := roomForWeights(machine.Read(), r.HostBudget, device, all)
+	if err != nil {
+		return nil, 0, err
+	}
+	progress := newProgress(r.progress)
+	store, err := weights.Load(ctx, specs, weights.Config{Budget: room, PinBudget: r.PinBudget, Progress: progress.show})
+	progress.clear()
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return nil, 0, fmt.Errorf("loading weights: %w", err)
+	}
+	return store, room, nil
 }
 
 func (l *stock) Close() error {

@@ -66,16 +66,9 @@ func replayTrace(ctx context.Context, r request) (_ *report.Report, err error) {
 		return nil, err
 	}
 
-	lines, err := host.ConfigLines(r.Policy.Config, r.Chunk, r.Link.H2D, r.Link.D2H)
+	limits, err := r.limits()
 	if err != nil {
-		return nil, &config.UsageError{Err: err}
-	}
-	limits := runtime.Config{
-		MaxPayload: len(lines),
-		Limits:     runtime.Limits{Fuel: r.Policy.Fuel, Refill: r.Policy.Refill, StartFuel: r.Policy.StartFuel, MemoryPages: r.Policy.MemoryPages},
-		Seed:       r.Seed,
-		CacheDir:   r.Policy.CacheDir,
-		Logger:     r.log,
+		return nil, err
 	}
 	pinned := limits
 	pinned.SHA256 = r.Policy.SHA256 // of the first; the pin names one module
@@ -85,24 +78,8 @@ func replayTrace(ctx context.Context, r request) (_ *report.Report, err error) {
 	}
 	defer policy.Close()
 
-	c := replay.Config{
-		Policy:          first,
-		HarmBound:       r.HarmBound,
-		PolicyConfig:    r.Policy.Config,
-		Budget:          r.Budget,
-		Chunk:           r.Chunk,
-		Granularity:     r.Granularity,
-		Constraints:     host.Constraints{Exclude: r.Exclude, Keep: r.Keep},
-		IgnoreWorkspace: r.IgnoreWorkspace,
-		H2D:             r.Link.H2D,
-		D2H:             r.Link.D2H,
-		Pageable:        r.Link.Pageable,
-		Latency:         r.latency(),
-		Release:         r.Scale.Time(sim.DefaultRelease),
-		Source:          src.records,
-		Baselines:       r.Baselines,
-		Movement:        r.movement,
-	}
+	c := r.config(src.records)
+	c.Policy, c.Swaps = first, r.exchanges(ctx, limits)
 	if r.Policy.StateDir != "" {
 		store, err := state.Open(r.Policy.StateDir, r.log)
 		if err != nil {
@@ -110,13 +87,6 @@ func replayTrace(ctx context.Context, r request) (_ *report.Report, err error) {
 		}
 		defer store.Close()
 		c.State = stateStore{store}
-	}
-	for i, s := range r.Swaps {
-		m := r.swaps[i]
-		c.Swaps = append(c.Swaps, replay.Swap{At: s.At, Name: m.name, Trial: r.SwapTrial, Load: func() (replay.Module, error) {
-			_, loaded, err := load(ctx, m, limits)
-			return loaded, err
-		}})
 	}
 	record, err := openRecording(&r, limits)
 	if err != nil {
@@ -139,6 +109,55 @@ func replayTrace(ctx context.Context, r request) (_ *report.Report, err error) {
 		return nil, fmt.Errorf("trace %s: %w", render.Name(header.Name), err)
 	}
 	return got, nil
+}
+
+// limits are those under which policies are loaded.
+func (r *request) limits() (runtime.Config, error) {
+	lines, err := host.ConfigLines(r.Policy.Config, r.Chunk, r.Link.H2D, r.Link.D2H)
+	if err != nil {
+		return runtime.Config{}, &config.UsageError{Err: err}
+	}
+	return runtime.Config{
+		MaxPayload: len(lines),
+		Limits:     runtime.Limits{Fuel: r.Policy.Fuel, Refill: r.Policy.Refill, StartFuel: r.Policy.StartFuel, MemoryPages: r.Policy.MemoryPages},
+		Seed:       r.Seed,
+		CacheDir:   r.Policy.CacheDir,
+		Logger:     r.log,
+	}, nil
+}
+
+// config is what the settings say of a replay.
+func (r *request) config(records trace.Records) replay.Config {
+	return replay.Config{
+		Source:          records,
+		HarmBound:       r.HarmBound,
+		PolicyConfig:    r.Policy.Config,
+		Budget:          r.Budget,
+		Chunk:           r.Chunk,
+		Granularity:     r.Granularity,
+		Constraints:     host.Constraints{Exclude: r.Exclude, Keep: r.Keep},
+		IgnoreWorkspace: r.IgnoreWorkspace,
+		H2D:             r.Link.H2D,
+		D2H:             r.Link.D2H,
+		Pageable:        r.Link.Pageable,
+		Latency:         r.latency(),
+		Release:         r.Scale.Time(sim.DefaultRelease),
+		Baselines:       r.Baselines,
+		Movement:        r.movement,
+	}
+}
+
+// exchanges are the swaps on the way, which load their policies when it is their turn.
+func (r *request) exchanges(ctx context.Context, limits runtime.Config) []replay.Swap {
+	var list []replay.Swap
+	for i, s := range r.Swaps {
+		m := r.swaps[i]
+		list = append(list, replay.Swap{At: s.At, Name: m.name, Trial: r.SwapTrial, Load: func() (replay.Module, error) {
+			_, loaded, err := load(ctx, m, limits)
+			return loaded, err
+		}})
+	}
+	return list
 }
 
 // load makes a running policy of a module.

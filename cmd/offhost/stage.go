@@ -10,7 +10,6 @@ import (
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
 	"github.com/offhost/offhost/host"
-	"github.com/offhost/offhost/host/machine"
 	"github.com/offhost/offhost/host/replay"
 	"github.com/offhost/offhost/host/report"
 	"github.com/offhost/offhost/host/shm"
@@ -71,33 +70,12 @@ func checkDevice(device, system string) error {
 
 // shmStage loads the weights and makes a device of real bytes. When the context ends,
 // the device is closed, which ends the run that waits for it.
-func shmStage(ctx context.Context, r *request, l *stock, h *trace.Header) (_ *stage, err error) {
+func shmStage(ctx context.Context, r *request, l *stock, h *trace.Header) (*stage, error) {
 	memory := deviceMemory(r, h)
-	var all units.Bytes
-	specs := make([]weights.Spec, len(h.Components))
-	for i, c := range h.Components {
-		all += c.Bytes
-		specs[i] = weights.Spec{Name: c.Name, Source: l.sources[i], Writable: !c.ReadOnly}
-	}
-	budget, err := roomForWeights(machine.Read(), r.HostBudget, memory, all)
+	store, budget, err := l.load(ctx, r, h, memory)
 	if err != nil {
 		return nil, err
 	}
-	progress := newProgress(r.progress)
-	store, err := weights.Load(ctx, specs, weights.Config{Budget: budget, PinBudget: r.PinBudget, Progress: progress.show})
-	progress.clear()
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause
-	}
-	if err != nil {
-		return nil, fmt.Errorf("loading weights: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, store.Close())
-		}
-	}()
-
 	cfg := shm.Config{Budget: memory, Chunk: r.Chunk, Granularity: r.Granularity, Verify: true, Populate: true, Logger: r.log}
 	if r.Link.Paced {
 		cfg.Pace = shm.Pace{H2D: r.Link.H2D, D2H: r.Link.D2H, Latency: r.latency()}
@@ -109,26 +87,25 @@ func shmStage(ctx context.Context, r *request, l *stock, h *trace.Header) (_ *st
 	}
 	device, err := shm.New(cfg)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, store.Close())
 	}
 	closeDevice := sync.OnceValue(device.Close)
 	stop := context.AfterFunc(ctx, func() { _ = closeDevice() })
 	s.device = device
 	s.close = func() error {
 		stop()
-		return errors.Join(closeDevice(), store.Close())
+		return errors.Join(closeDevice(), store.Close()) // in this order: the device copies from the store
 	}
 	held, file := store.Bytes()
 	pinned, pinError := store.Pinned()
-	notes := l.notes
-	if pinError != nil {
-		notes = append(notes, fmt.Sprintf("%v of the weights are locked in memory: %v", pinned, pinError))
-	}
 	s.place = replay.Place{
 		Device:   config.Shm,
-		Notes:    notes,
 		Host:     &report.Host{HeldBytes: int64(held), FileBytes: int64(file), PinnedBytes: int64(pinned), BudgetBytes: int64(budget), Weights: l.name},
+		Notes:    l.notes,
 		Measured: func() *report.Measured { return measured(device.Stats()) },
+	}
+	if pinError != nil {
+		s.place.Notes = append(s.place.Notes, fmt.Sprintf("%v of the weights are locked in memory: %v", pinned, pinError))
 	}
 	return s, nil
 }
