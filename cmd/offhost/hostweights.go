@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/offhost/offhost/cmd/offhost/internal/config"
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
 	"github.com/offhost/offhost/host/machine"
 	"github.com/offhost/offhost/host/report"
@@ -68,7 +69,7 @@ func (l *stock) compare(h *trace.Header) error {
 	}
 	if n := len(differ); n > 0 {
 		const shown = 3
-		note := fmt.Sprintf("in %s %s of %d have other sizes than in the trace: %s", l.name, render.Count(int64(n), "component"), len(l.sources), strings.Join(differ[:min(n, shown)], ", "))
+		note := fmt.Sprintf("components with other sizes in %s than in the trace, %d of %d: %s", l.name, n, len(l.sources), strings.Join(differ[:min(n, shown)], ", "))
 		if n > shown {
 			note += ", ..."
 		}
@@ -98,6 +99,10 @@ func (l *stock) load(ctx context.Context, r *request, h *trace.Header, device un
 	room, err := roomForWeights(machine.Read(), r.HostBudget, device, all)
 	if err != nil {
 		return nil, 0, err
+	}
+	sizes, readOnly := sizesOf(h)
+	if _, err := weights.Plan(sizes, readOnly, room); err != nil {
+		return nil, 0, &config.UsageError{Err: err}
 	}
 	progress := newProgress(r.progress)
 	store, err := weights.Load(ctx, specs, weights.Config{Budget: room, PinBudget: r.PinBudget, Progress: progress.show})

@@ -142,6 +142,33 @@ func TestBudgetAndLink(t *testing.T) {
 	}
 }
 
+// A link that is given for one run is to be kept to; one that is planned with is not.
+func TestALinkForThisRunIsKeptTo(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		args []string
+		env  map[string]string
+		file string
+		want bool
+	}{
+		{"a flag", []string{"--link", "1GB/s"}, nil, "", true},
+		{"a flag beside a card", []string{"--link", "1GB/s", "--gpu", "rtx3090"}, nil, "", true},
+		{"a variable", nil, map[string]string{"OFFHOST_LINK": "1GB/s"}, "", true},
+		{"a variable, and a card as a flag", []string{"--gpu", "rtx3090"}, map[string]string{"OFFHOST_LINK": "1GB/s"}, "", false},
+		{"a card", []string{"--gpu", "rtx3090"}, nil, "", false},
+		{"a file", nil, nil, "link: 1GB/s\n", false},
+		{"nothing", nil, nil, "", false},
+	} {
+		s, _, err := load(t, c.args, c.env, c.file)
+		if err != nil || s.Link.Paced != c.want {
+			t.Errorf("%s: kept to: %v, %v; want %v", c.name, s.Link.Paced, err, c.want)
+		}
+		for name := range c.env {
+			os.Unsetenv(name)
+		}
+	}
+}
+
 func TestPolicyConfigIsTheUsersOwn(t *testing.T) {
 	const file = `
 policy:
