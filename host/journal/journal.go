@@ -5,8 +5,8 @@
 //
 // Fed back, a journal must give every action again, without a device and without a
 // clock: Replay does that. Its calls alone are the records of a trace: Requests gives
-// them to be run anew. The command line calls both, and writes journals of what it
-// runs; whoever drives an engine may.
+// them to be run anew. Package replay writes journals of what it runs and feeds them
+// back, and the command line calls it; whoever drives an engine may do the same.
 //
 // The package loads no policy and opens no file. A journal carries the identity of
 // policies, not their modules. It trusts no input: what it reads is as bounded as

@@ -1,7 +1,8 @@
 // Package replay runs a trace through an engine: it turns records into inputs,
 // lets the device's clock run while calls compute, and adds up what happened. The
 // baselines that a report shows beside the policy read the same records in the
-// same pass, so that a trace may come from a pipe.
+// same pass, so that a trace may come from a pipe. A run may be recorded in a journal,
+// which Feedback gives to a new engine again, to compare and to make the same report.
 //
 // The command line calls it, and so do the benchmarks. It opens no file and loads
 // no policy: it is given a source of records and something that decides.
