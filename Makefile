@@ -4,7 +4,7 @@ GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10s
 
-.PHONY: run test race bench table lint fuzz policies traces build
+.PHONY: run test race bench table lint fuzz policies traces record-check build
 
 run: ## replay the default trace
 	$(GO) run ./cmd/offhost run
@@ -37,6 +37,9 @@ policies: ## rebuild the built-in modules; needs Debian's clang-19 and lld-19
 
 traces: ## rebuild the shipped traces
 	$(GO) generate ./host/trace/library
+
+record-check: ## the recorder on real pipelines; needs Python 3.11, fetches torch once (2.5 GB)
+	examples/record/check.sh
 
 build: ## bin/offhost
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/offhost ./cmd/offhost
