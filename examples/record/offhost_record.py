@@ -1,4 +1,4 @@
-# Copyright the offhost authors. Apache-2.0.
+# SPDX-License-Identifier: Apache-2.0
 """Record what a PyTorch pipeline calls, as a trace that offhost replays.
 
     import offhost_record
@@ -20,7 +20,7 @@ Then, in a shell:
     offhost trace check trace.jsonl
     offhost run trace.jsonl --budget 24GiB --link 25GB/s
 
-This file needs torch 2.1 or later and nothing else: copy it beside your script.
+This file needs torch 2.2 or later and nothing else: copy it beside your script.
 README.md says what is measured, and how.
 """
 
@@ -45,6 +45,9 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+
+if tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) < (2, 2):
+    raise ImportError(f"offhost_record needs torch 2.2 or later, and this is {torch.__version__}")
 
 __all__ = ["RecordError", "RecordWarning", "Recorder", "record"]
 
@@ -146,7 +149,7 @@ class Recorder:
         }
         self._revisions = _revisions(found.modules)
         self._requests: list[_Request] = []
-        self._dropped = 0
+        self._begun = 0
         self._request: _Request | None = None
         self._turn = threading.Lock()
         self._strays: set[str] = set()
@@ -181,7 +184,7 @@ class Recorder:
             raise RecordError("a request is open: close the recorder after its end")
         self._unhook()
         if not self._requests:
-            dropped = f" ({self._dropped} dropped, as warned)" if self._dropped else ""
+            dropped = f" ({self._begun} left out, as warned)" if self._begun else ""
             raise RecordError(
                 f"no request was recorded{dropped}, so {self.path} is not written: call the pipeline "
                 "while it is recorded, or call its modules within recorder.request()"
@@ -208,7 +211,8 @@ class Recorder:
         with self._turn:
             if self._closed:
                 raise RecordError("the recorder is closed: begin requests before its end")
-            request = self._request = _Request(steps, [_Versions(part) for part in self._parts])
+            self._begun += 1
+            request = self._request = _Request(self._begun, steps, [_Versions(part) for part in self._parts])
             try:
                 yield
             except BaseException as error:
@@ -391,8 +395,7 @@ class Recorder:
             if self._compute_ns + compute_ns > MAX_SUM:
                 request.reason = "all calls together take more than a trace can say"
         if request.reason is not None:
-            self._dropped += 1
-            _warn(f"a request is not in the trace: {request.reason}")
+            _warn(f"the {request.ordinal}. request is not in the trace: {request.reason}")
             return
         self._compute_ns += compute_ns
         for part in changed:
@@ -437,7 +440,7 @@ class Recorder:
         seq = [name for name in self._seq if name in whole]
         yield _line("pipeline", name=self.name, components=whole, offload_seq=seq or None)
         for what, value, source, trust in self._sources():
-            yield _line("source", what=what, value=value[:1000] or None, source=source, trust=trust)
+            yield _line("source", what=what, value=value[:1000], source=source, trust=trust)
         for number, request in enumerate(self._requests, start=1):
             yield _line("begin", request=number, pipeline=self.name, steps=request.steps or None)
             for call in request.calls:
@@ -445,14 +448,23 @@ class Recorder:
             yield _line("end", request=number)
 
     def _sources(self) -> Iterator[tuple[str, str, str, str]]:
-        yield "bytes", "", "measured: parameters and buffers as they lie in memory, what is shared counted once", "ok"
-        yield from (("bytes", value, "measured: tensors that components share", "low") for value in self._notes)
-        yield "compute_ns", "", self._meter.time_source, self._meter.time_trust
-        yield "workspace_bytes", "", self._meter.workspace_source, self._meter.workspace_trust
-        yield "software", _software(), "the process that was recorded", "ok"
-        yield from (
-            ("weights of " + name, value, "the modules' configuration", "ok") for name, value in self._revisions
+        """What, value, source and trust of each figure."""
+        weights = sum(part.bytes for part in self._parts)
+        calls = sum(1 for request in self._requests for _ in request.walk())
+        largest = max(part.workspace for part in self._parts)
+        yield (
+            "component bytes",
+            f"{weights} in all",
+            "measured: parameters and buffers as they lie in memory, what is shared counted once",
+            "ok",
         )
+        for shared in self._notes:
+            yield "shared bytes", shared, "measured: tensors that components share", "low"
+        yield "compute_ns", f"{calls} calls", self._meter.time_source, self._meter.time_trust
+        yield "workspace_bytes", f"at most {largest}", self._meter.workspace_source, self._meter.workspace_trust
+        yield "software", _software(), "the process that was recorded", "ok"
+        for name, revision in self._revisions:
+            yield f"weights of {name}", revision, "the module's configuration", "ok"
 
 
 def _line(kind: str, **members: Any) -> dict[str, Any]:
@@ -492,7 +504,8 @@ class _Call:
 
 
 class _Request:
-    def __init__(self, steps: int, versions: list[_Versions]) -> None:
+    def __init__(self, ordinal: int, steps: int, versions: list[_Versions]) -> None:
+        self.ordinal = ordinal  # among all that began, from 1
         self.steps = steps
         self.thread = threading.get_ident()
         self.calls: list[_Call] = []
@@ -797,11 +810,12 @@ def _entries(path: str, modules: nn.ModuleList) -> dict[str, nn.Module]:
 
 # Measuring.
 
+NOT_MEASURED = "not measured", "low"  # source and trust
+
 
 class _CPU:
     """Measures calls that compute on the CPU."""
 
-    name = "CPU"
     memory_bytes = 0  # not a device with memory of its own
     device = torch.device("cpu")
     time_trust = "low"
@@ -810,17 +824,15 @@ class _CPU:
         self._measure = workspace
         self._storages: _Storages | None = None
         self.name = _cpu_name()
-        self.time_source = "measured: perf_counter on the CPU, " + (
-            "lengthened by measuring workspace" if workspace else "workspace not measured"
+        self.time_source = "measured: perf_counter on the CPU, while storages were followed"
+        self.workspace_source = (
+            "measured: the peak of storages that a call's operations allocate, without what a kernel "
+            "allocates for itself"
         )
-        self.workspace_source, self.workspace_trust = (
-            (
-                "measured: storages that operations in a call allocated, at their peak; not what a kernel allocates for itself",
-                "ok",
-            )
-            if workspace
-            else ("not measured", "low")
-        )
+        self.workspace_trust = "ok"
+        if not workspace:
+            self.time_source = "measured: perf_counter on the CPU"
+            self.workspace_source, self.workspace_trust = NOT_MEASURED
 
     def enter(self) -> None:
         """Begin to follow an outermost call."""
@@ -906,11 +918,10 @@ class _CUDA:
         self.name = torch.cuda.get_device_name(device)
         self.memory_bytes = torch.cuda.get_device_properties(device).total_memory
         self.time_source = "measured: CUDA events at the beginning and the end of each call"
-        self.workspace_source, self.workspace_trust = (
-            ("measured: the peak of torch's allocator in a call, above what was allocated before it", "ok")
-            if workspace
-            else ("not measured", "low")
-        )
+        self.workspace_source = "measured: the peak of torch's allocator in a call, above what was allocated before it"
+        self.workspace_trust = "ok"
+        if not workspace:
+            self.workspace_source, self.workspace_trust = NOT_MEASURED
 
     def enter(self) -> None:
         pass
@@ -1029,7 +1040,11 @@ def _writable(path: str | os.PathLike) -> str:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, RecordWarning, stacklevel=3)
+    """Warn at the line of the caller's that led here."""
+    level, frame = 1, sys._getframe()
+    while frame is not None and frame.f_code.co_filename in (__file__, contextlib.__file__):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, RecordWarning, stacklevel=level)
 
 
 # The command line: help, and a trace to try offhost on.

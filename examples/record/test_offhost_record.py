@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+import measure
 import offhost_record
 from offhost_record import Recorder, RecordError, RecordWarning, record
 
@@ -212,12 +213,28 @@ def test_a_storage_is_followed_although_nobody_holds_its_python_object():
     assert storages.peak == 1024
 
 
+def test_the_peak_is_that_of_torchs_allocator():
+    torch.manual_seed(0)
+    m = nn.Sequential(nn.Linear(16, 32), nn.GELU(), nn.LayerNorm(32), nn.Linear(32, 300), nn.Softmax(-1))
+    x = torch.randn(3, 50, 16)
+    with torch.no_grad():
+        m(x)
+        assert measure.recorded("m", m, lambda: m(x), workspace=True)[0] == measure.allocator_peak(lambda: m(x)) > 0
+
+
 def test_without_workspace_nothing_is_counted_and_the_trace_says_so(trace):
     m = Weighted(4)
     with record({"m": m}, trace.path, workspace=False) as recorder, recorder.request():
         m(kib(4))
     assert "workspace_bytes" not in trace().components["m"]
-    assert {"kind": "source", "what": "workspace_bytes", "source": "not measured", "trust": "low"} in trace().lines
+    source = {
+        "kind": "source",
+        "what": "workspace_bytes",
+        "value": "at most 0",
+        "source": "not measured",
+        "trust": "low",
+    }
+    assert source in trace().lines
 
 
 # Time and order.
@@ -443,8 +460,11 @@ def test_an_exception_that_leaves_the_recording_keeps_complete_requests(trace):
 def test_nothing_is_written_when_nothing_was_recorded(trace):
     m = Weighted(4)
     trace.path.write_text("an older trace")
-    with pytest.raises(RecordError, match="no request was recorded, so .* is not written"):
+    with pytest.raises(RecordError, match=r"no request was recorded, so .* is not written"):
         with record({"m": m}, trace.path):
+            pass
+    with pytest.raises(RecordError, match=r"no request was recorded \(1 left out, as warned\)"):
+        with record({"m": m}, trace.path) as recorder, pytest.warns(RecordWarning), recorder.request():
             pass
     with pytest.raises(ZeroDivisionError), record({"m": m}, trace.path):
         boom(1)
@@ -490,10 +510,13 @@ def test_components_that_were_never_called_are_named(trace):
 def test_an_empty_request_is_dropped(trace):
     m = Weighted(4)
     with record({"m": m}, trace.path) as recorder:
-        with pytest.warns(RecordWarning, match="called none of the components"), recorder.request():
-            pass
         with recorder.request():
             m(kib(1))
+        with pytest.warns(RecordWarning) as caught, recorder.request():
+            pass
+    (warning,) = caught
+    assert str(warning.message) == "the 2. request is not in the trace: it called none of the components"
+    assert warning.filename == __file__, "it points at the line that made the request"
     assert len(trace().requests()) == 1
 
 
