@@ -229,12 +229,11 @@ func (d *Device) complete(j *job, st host.Status, err error) {
 	if c.Call != 0 {
 		c.Op, c.Status = 0, host.OK
 	}
-	if err != nil {
-		d.cfg.Logger.Debug("device action failed", "kind", j.action.Kind, "component", j.action.Component, "chunk", j.action.Chunk,
-			"call", c.Call, "status", st, "error", err)
-	}
 	if j.fault.Silent || d.closed {
 		return
+	}
+	if err != nil && c.Call == 0 && st != host.Lost { // a call's error is in its completion
+		d.cfg.Logger.Warn("device action failed", "kind", j.action.Kind, "chunk", j.action.Chunk, "status", st, "error", err)
 	}
 	d.inFlight--
 	d.completions = append(d.completions, c)
