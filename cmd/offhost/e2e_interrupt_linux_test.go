@@ -70,8 +70,8 @@ func TestAnInterruptedRunLeavesAWholeJournal(t *testing.T) {
 			}
 			left(t, dir, "journal")
 			r := shell{}.report(t, path)
-			if notes := strings.Join(r.Notes, "\n"); r.Loads == 0 || !strings.Contains(notes, "the run ended early: "+c.says) {
-				t.Errorf("%d loads, notes %q", r.Loads, notes)
+			if r.Loads == 0 || !strings.HasPrefix(r.EndedEarly, c.says) {
+				t.Errorf("%d loads, ended by %q", r.Loads, r.EndedEarly)
 			}
 		})
 	}

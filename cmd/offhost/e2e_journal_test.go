@@ -197,8 +197,8 @@ func TestAJournalOfARunThatFails(t *testing.T) {
 				c.shell.fails(t, c.code, c.says, append([]string{"run", "--record", path, "--device", device, "--scale", "1/256"}, c.args...)...)
 				left(t, dir, "journal")
 				r := shell{}.report(t, path)
-				if notes := strings.Join(r.Notes, "\n"); r.Loads == 0 || !strings.Contains(notes, "the run ended early: ") {
-					t.Errorf("%d loads, notes %q; want what was done, and that it ended early", r.Loads, notes)
+				if r.Loads == 0 || r.EndedEarly == "" {
+					t.Errorf("%d loads, ended by %q; want what was done, and why it ended", r.Loads, r.EndedEarly)
 				}
 				if c.name == "a trace that breaks off" { // its calls are a trace as far as they went
 					if again := (shell{}.report(t, path, "--resimulate")); again.Calls != r.Calls {

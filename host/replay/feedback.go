@@ -31,7 +31,7 @@ type FeedbackConfig struct {
 // recorded. The first difference is a *journal.Difference, a journal that was changed
 // or breaks off a *journal.Error.
 //
-// A run that ended early is reported up to its end, with a note. Baselines compute for
+// A run that ended early is reported as far as it went, and why. Baselines compute for
 // as long as the recorded calls did, which on a real device is not what the trace says.
 func Feedback(ctx context.Context, cfg FeedbackConfig) (r *report.Report, err error) {
 	j := cfg.Journal.Header()
@@ -129,9 +129,7 @@ func (f *feedback) report(e *host.Engine, j *journal.Header, end *journal.End) *
 	var notes []string
 	r.Baselines, notes = f.calls.results(r.Device)
 	r.Notes = slices.Concat(r.Notes, f.policies.allNotes(), end.Notes, notes)
-	if end.Error != "" {
-		r.Notes = append(r.Notes, "the run ended early: "+end.Error)
-	}
+	r.EndedEarly = end.Error
 	return r
 }
 

@@ -152,8 +152,8 @@ func TestAJournalOfARunThatEndedEarly(t *testing.T) {
 			if err2 != nil {
 				t.Fatal(err2)
 			}
-			if notes := strings.Join(r.Notes, "\n"); r.Inputs == 0 || !strings.Contains(notes, "the run ended early: "+err.Error()) {
-				t.Errorf("%d inputs, notes %q; want some, and %v", r.Inputs, notes, err)
+			if r.Inputs == 0 || r.EndedEarly != err.Error() {
+				t.Errorf("%d inputs, ended by %q; want some, and %v", r.Inputs, r.EndedEarly, err)
 			}
 		})
 	}

@@ -56,6 +56,10 @@ type Report struct {
 
 	DecisionsSHA256 string `json:"decisions_sha256"`
 
+	// EndedEarly says why the run did not come to its end. Only the report of a journal
+	// has it: a run that fails makes none.
+	EndedEarly string `json:"ended_early,omitempty"`
+
 	// Host is where the weights were kept, and Measured what the device did; absent on
 	// sim, which has none and does nothing.
 	Host     *Host     `json:"host,omitempty"`

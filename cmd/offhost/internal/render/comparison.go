@@ -103,8 +103,12 @@ func verdict(r *report.Report) string {
 
 const stayed = "Everything fits: nothing that was loaded left the device."
 
-// settled says that movement came to an end, if it did.
+// settled says that movement came to an end, if it did. What a run that ended early
+// would have moved is not known.
 func settled(r *report.Report) string {
+	if r.EndedEarly != "" {
+		return ""
+	}
 	if r.H2DBytes+r.D2HBytes == 0 {
 		return "Nothing moved."
 	}

@@ -32,9 +32,13 @@ func speed(r *report.Report) string {
 	return s
 }
 
-// checked says what was read back on the device.
-func checked(m *report.Measured) string {
-	return fmt.Sprintf("%s were read back on the device, after loads and by calls, and every byte was right.", units.Bytes(m.VerifiedBytes).Decimal())
+// checked says what was read back on the device. A run that reads a wrong byte ends.
+func checked(r *report.Report) string {
+	s := units.Bytes(r.Measured.VerifiedBytes).Decimal() + " were read back on the device, after loads and by calls"
+	if r.EndedEarly != "" {
+		return s + "."
+	}
+	return s + ", and every byte was right."
 }
 
 // kept says where the weights were.

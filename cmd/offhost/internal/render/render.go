@@ -33,9 +33,12 @@ func Text(w io.Writer, p Page) error {
 	out.line("")
 	out.table(comparison(r))
 	out.line("")
+	if r.EndedEarly != "" {
+		out.line("The run ended early: %s", Sentence(r.EndedEarly))
+	}
 	out.line("%s", verdict(r))
 	if r.Measured != nil {
-		out.line("%s", checked(r.Measured))
+		out.line("%s", checked(r))
 	}
 	if r.Host != nil {
 		out.line("%s", kept(r.Host))

@@ -113,11 +113,51 @@ func TestVerboseTextShowsEachBlock(t *testing.T) {
 	golden(t, "tight-verbose.txt", text(t, render.Page{Report: tight(), Verbose: true}))
 }
 
+// onDevice is a run of real bytes, some of them from files, at a scale.
+func onDevice() *report.Report {
+	r := settled()
+	r.Device, r.Scale = "shm", "1/64"
+	r.Host = &report.Host{HeldBytes: 15_000_000_000, FileBytes: 3_300_000_000, PinnedBytes: 1_000_000_000, BudgetBytes: 15_000_000_000, Weights: "/models/\x1b[31mflux"}
+	r.Measured = &report.Measured{H2DBytesPerSecond: 9_360_000_000, D2HBytesPerSecond: 8_000_000_000, VerifiedBytes: 76_160_000_000}
+	r.PerComponent[2].FileBytes = 3_300_000_000
+	return r
+}
+
+func TestTextOfRealBytes(t *testing.T) {
+	golden(t, "device.txt", text(t, render.Page{Report: onDevice()}))
+
+	synthetic := onDevice()
+	synthetic.Host = &report.Host{HeldBytes: 17_100_000_000, Weights: report.Synthetic}
+	synthetic.Measured.D2HBytesPerSecond = 0
+	got := text(t, render.Page{Report: synthetic})
+	for _, want := range []string{"shm measured at 9.36 GB/s in   policy", "\nSynthetic weights: 17.10 GB in host memory.\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in:\n%s", want, got)
+		}
+	}
+}
+
+// A run that ended early, by a wrong byte perhaps, is not called a good one.
+func TestTextOfARunThatEndedEarly(t *testing.T) {
+	r := onDevice()
+	r.EndedEarly = "chunk 2 is \x07wrong"
+	got := text(t, render.Page{Report: r})
+	if !strings.Contains(got, "The run ended early: chunk 2 is \\awrong\n") || strings.Contains(got, "Everything fits") || strings.Contains(got, "was right") {
+		t.Errorf("it claims too much, or does not say how it ended:\n%s", got)
+	}
+}
+
 func TestTextHasNoControlCharacters(t *testing.T) {
 	for _, verbose := range []bool{false, true} {
 		if got := text(t, render.Page{Report: tight(), Verbose: verbose}); strings.ContainsAny(got, "\x1b\x07") {
 			t.Errorf("control characters reach the terminal:\n%q", got)
 		}
+	}
+}
+
+func TestTextOfRealBytesHasNoControlCharacters(t *testing.T) {
+	if got := text(t, render.Page{Report: onDevice()}); strings.ContainsAny(got, "\x1b\x07") {
+		t.Errorf("control characters reach the terminal:\n%q", got)
 	}
 }
 
