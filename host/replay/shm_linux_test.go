@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/offhost/offhost/host"
@@ -87,10 +90,11 @@ func TestAJournalOfADeviceThatFails(t *testing.T) {
 	}
 }
 
-// vanishing is weights in a file that is cut short while they are used.
+// vanishing is weights in a file that is cut short while they are used. Several chunks
+// are read side by side.
 type vanishing struct {
 	shm.Memory
-	left int64 // bytes that can be read
+	left atomic.Int64 // bytes that can be read
 }
 
 var errGone = errors.New("the file was cut short")
@@ -98,18 +102,23 @@ var errGone = errors.New("the file was cut short")
 func (*vanishing) Span(int64, int64) []byte { return nil }
 
 func (v *vanishing) ReadAt(p []byte, off int64) (int, error) {
-	if v.left -= int64(len(p)); v.left < 0 {
+	if v.left.Add(-int64(len(p))) < 0 {
 		return 0, errGone
 	}
 	return v.Memory.ReadAt(p, off)
 }
 
 // wrong is weights that are not twice the same.
-type wrong struct{ shm.Memory }
+type wrong struct {
+	shm.Memory
+	mu sync.Mutex
+}
 
 func (*wrong) Span(int64, int64) []byte { return nil }
 
 func (w *wrong) ReadAt(p []byte, off int64) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.Memory[off]++
 	return w.Memory.ReadAt(p, off)
 }
@@ -129,11 +138,13 @@ func TestWeightsThatFail(t *testing.T) {
 	for name, source := range map[string]func(i int, n units.Bytes) shm.Source{
 		"vanished": func(i int, n units.Bytes) shm.Source {
 			if i == 0 {
-				return &vanishing{make(shm.Memory, n), 42e6}
+				v := &vanishing{Memory: make(shm.Memory, n)}
+				v.left.Store(42e6)
+				return v
 			}
 			return make(shm.Memory, n)
 		},
-		"changed": func(i int, n units.Bytes) shm.Source { return &wrong{make(shm.Memory, n)} },
+		"changed": func(i int, n units.Bytes) shm.Source { return &wrong{Memory: make(shm.Memory, n)} },
 	} {
 		var log bytes.Buffer
 		c := onShm(t, text(t, readOnly, 0), source, nil, slog.New(slog.NewTextHandler(&log, nil)))
@@ -143,6 +154,9 @@ func TestWeightsThatFail(t *testing.T) {
 		if err == nil || !errors.As(err, &lack) || !whole {
 			t.Errorf("%s: %v, whole: %v; want the device's error, and a journal", name, err, whole)
 			continue
+		}
+		if err := c.Device.(io.Closer).Close(); err != nil { // what it still logs comes before
+			t.Fatal(err)
 		}
 		if why := map[string]string{"vanished": errGone.Error(), "changed": "are not what they should be on the device"}[name]; !strings.Contains(log.String(), why) {
 			t.Errorf("%s: the log does not say %q:\n%s", name, why, &log)
