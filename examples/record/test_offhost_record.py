@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import pathlib
 import socket
 import subprocess
@@ -191,6 +192,25 @@ def test_a_parent_and_its_block_share_the_peak(trace):
     with record({"parent": parent}, trace.path) as recorder, recorder.request():
         parent(kib(16))
     assert trace().workspace("parent") == (32 + 48) * 1024 + 4  # both at once
+
+
+@pytest.mark.parametrize(("before", "held", "after", "want"), [(9, 0, 0, 9), (5, 3, 0, 8), (0, 7, 0, 7), (0, 1, 6, 7)])
+def test_a_parents_workspace_is_its_most_before_during_and_after_its_block(trace, before, held, after, want):
+    block = Weighted(4, lambda: (kib(100), None)[1])
+
+    def run():
+        keep = kib(held)
+        kib(before)  # freed at once
+        block()
+        kib(after)
+        return keep
+
+    parent = Weighted(8, run)
+    parent.block = block
+    with record({"parent": parent}, trace.path, blocks=["parent.block"]) as recorder, recorder.request():
+        parent()
+    assert trace().workspace("parent") == want * 1024
+    assert trace().workspace("parent.block") == 100 * 1024
 
 
 def test_calls_that_differ_say_so(trace):
@@ -649,22 +669,32 @@ def test_a_pipeline_that_streams_is_a_request_until_its_end(trace):
     assert [trace().shape(i) for i in range(len(trace().requests()))] == ["m m m"]
 
 
-def test_hooks_are_gone_afterwards_even_from_under_other_hooks(trace):
-    m = Weighted(4)
-    recorder = Recorder({"m": m}, trace.path)
-    hooked = m.forward
-    m.forward = lambda x: hooked(x)  # as another tool would
+def test_hooks_are_gone_afterwards_and_what_was_there_is_back(trace):
+    plain, replaced = Weighted(4), Weighted(4)
+    replaced.forward = forward = lambda x: x + 2
+    before = vars(plain).keys() | set()
+    recorder = Recorder({"plain": plain, "replaced": replaced}, trace.path)
     with recorder.request():
-        m(kib(1))
+        replaced(plain(kib(1)))
     recorder.close()
     recorder.close()  # again: nothing
-    assert m(kib(1))[0] == 1  # not recorded, not warned of
+    assert vars(plain).keys() == before
+    assert vars(replaced)["forward"] is forward
     with pytest.raises(RecordError, match="closed"), recorder.request():
         pass
-    del m.forward
+
+
+def test_a_hook_put_on_top_meanwhile_stays_and_ours_passes_on(trace):
+    m = Weighted(4)
+    with record({"m": m}, trace.path) as recorder:
+        ours = m.forward
+        m.forward = functools.wraps(ours)(lambda x: ours(x) + 10)  # as other tools do
+        with recorder.request():
+            m(kib(1))
+    assert m(kib(1))[0] == 11  # neither recorded nor warned of
     with record({"m": m}, trace.path) as recorder, recorder.request():
         m(kib(1))
-    assert vars(m).keys() == vars(Weighted(4)).keys()
+    assert trace().shape() == "m"
 
 
 def test_closing_inside_a_request_is_refused(trace):

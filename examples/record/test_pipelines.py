@@ -110,6 +110,7 @@ def test_a_pipeline_recorded_and_replayed(case, blocks, trace, offhost):
     assert got.all("pipeline") == [
         {"kind": "pipeline", "name": type(pipe).__name__, "components": whole, "offload_seq": seq}
     ]
+    assert whole[: len(seq)] == seq, "components are listed in their order of use"
     assert all(c["read_only"] for c in got.components.values())
     assert all(r["compute_ns"] > 0 for r in got.lines if r["kind"] == "call")
     assert min(got.workspace(name) for name in calls) > 0
