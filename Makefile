@@ -5,6 +5,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10s
 
 .PHONY: run test race bench table lint fuzz policies traces record-check build
+.PHONY: run test race bench table lint fuzz policies traces build check-cuda-header
 
 run: ## replay the default trace
 	$(GO) run ./cmd/offhost run
@@ -43,3 +44,6 @@ record-check: ## the recorder on real pipelines; needs Python 3.11, fetches torc
 
 build: ## bin/offhost
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/offhost ./cmd/offhost
+
+check-cuda-header: ## cuda/include/cuda.h against a real one, fetched from Debian's non-free (900 MB) and not kept
+	cuda/include/check.sh $(CUDA_HEADER_DIR)
