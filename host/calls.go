@@ -101,7 +101,10 @@ func (r *Refusal) Error() string {
 type DeviceError struct {
 	Component string // empty: the device as a whole
 	What      string
+	Err       error // ErrLost, or nil
 }
+
+func (d *DeviceError) Unwrap() error { return d.Err }
 
 // Reason is the short name under which faults are counted.
 func (d *DeviceError) Reason() string { return "device" }
@@ -287,7 +290,7 @@ func (e *Engine) admit() {
 			continue
 		}
 		if k.c.late > 0 {
-			e.refuse(k, &DeviceError{k.c.Name, "the device has lost a part of it, or has not answered for it"})
+			e.refuse(k, &DeviceError{Component: k.c.Name, What: "the device has lost a part of it, or has not answered for it"})
 			i--
 			continue
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/offhost/offhost/host/units"
 )
 
 // Forever is a time that does not come.
@@ -31,6 +33,18 @@ type Worker interface {
 	// component and takes at least d. It never blocks; Wait returns the end, after
 	// the device actions that completed at the same time.
 	Compute(call CallID, c ID, d time.Duration)
+}
+
+// A Meter is a Device that knows how much memory it has free, as others use it too.
+type Meter interface {
+	// Free asks how much device memory nobody uses; false when it cannot be known now.
+	Free() (units.Bytes, bool)
+}
+
+// A Restorer is a Device that can be used again after it was lost, empty.
+type Restorer interface {
+	// Restore makes it so. It may take seconds.
+	Restore() error
 }
 
 // A Completion is how a device action ended, or a call's compute, and when.
@@ -74,7 +88,35 @@ func (d *Driver) Step(in Input) error {
 }
 
 func (d *Driver) complete(c Completion) error {
+	if c.Status == OutOfMemory {
+		// First, so that what is tried again is within what there is. The books still have
+		// what could not be had: the engine adds that to what others use when it hears of
+		// the completion, so that something is learnt however much the device says is free.
+		if err := d.measure(true); err != nil {
+			return err
+		}
+	}
 	return d.feed(&Input{Kind: InCompleted, Time: c.Time, Op: c.Op, Status: c.Status})
+}
+
+// Measure tells the engine how much of the budget others use, if the device knows.
+func (d *Driver) Measure() error { return d.measure(false) }
+
+func (d *Driver) measure(onlyMore bool) error {
+	m, ok := d.Device.(Meter)
+	if !ok {
+		return nil
+	}
+	free, ok := m.Free()
+	if !ok {
+		return nil
+	}
+	known, left := d.Engine.Foreign()
+	now := max(0, known+left-free)
+	if now == known || onlyMore && now < known {
+		return nil
+	}
+	return d.Step(Input{Kind: InForeign, Bytes: now})
 }
 
 func (d *Driver) feed(in *Input) error {
@@ -171,14 +213,34 @@ func (d *Driver) Compute(call CallID, c ID, least time.Duration) error {
 		case err != nil:
 			return err
 		case done.Call == call:
-			if done.Err != nil {
-				return fmt.Errorf("call %d of %q: %w", call, d.Engine.Name(c), done.Err)
+			if done.Err == nil {
+				return nil
 			}
-			return nil
+			if errors.Is(done.Err, ErrLost) && !d.Engine.Lost() {
+				if err := d.Step(Input{Kind: InLost}); err != nil {
+					return err
+				}
+			}
+			return fmt.Errorf("call %d of %q: %w", call, d.Engine.Name(c), done.Err)
 		case idle:
 			return fmt.Errorf("call %d of %q: %w", call, d.Engine.Name(c), ErrStuck)
 		}
 	}
+}
+
+// Restore takes a lost device into use again, when all that was in flight has been told.
+func (d *Driver) Restore() error {
+	r, ok := d.Device.(Restorer)
+	if !ok {
+		return ErrLost
+	}
+	if err := d.Drain(); err != nil {
+		return err
+	}
+	if err := r.Restore(); err != nil {
+		return fmt.Errorf("%w, and cannot be used again: %w", ErrLost, err)
+	}
+	return d.Step(Input{Kind: InRestored})
 }
 
 // Drain delivers what completes until nothing is in flight.

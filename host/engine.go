@@ -328,6 +328,11 @@ func (e *Engine) avail() units.Bytes {
 // used is the device memory in use right now.
 func (e *Engine) used() units.Bytes { return e.foreign + e.weights + e.workspace }
 
+// Foreign is how much of the budget others use, as far as the engine knows, and what the
+// budget leaves beside that and what the engine itself uses now; negative when the books
+// are overdrawn.
+func (e *Engine) Foreign() (foreign, left units.Bytes) { return e.foreign, e.budget - e.used() }
+
 // Deadline returns when the engine next wants an InTick; false when it needs none.
 func (e *Engine) Deadline() (time.Duration, bool) {
 	if e.cfg.Timeout == 0 {

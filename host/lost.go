@@ -111,4 +111,11 @@ func (e *Engine) lastUngranted() *call {
 	return nil
 }
 
-func errLost(c *component) error { return &DeviceError{c.Name, "the device is lost"} }
+// ErrLost is in the error of a call that was refused, or whose compute ended, because the
+// device is lost.
+var ErrLost = errors.New("the device is lost")
+
+func errLost(c *component) error { return &DeviceError{c.Name, ErrLost.Error(), ErrLost} }
+
+// Lost reports whether the device is lost, as far as the engine was told.
+func (e *Engine) Lost() bool { return e.lost }

@@ -401,7 +401,7 @@ func (e *Engine) recordBack(c *component) {
 
 // deviceFault records what the device could not do.
 func (e *Engine) deviceFault(c *component, what string) {
-	e.record(Record{Kind: RecFault, Component: c.id, Err: &DeviceError{c.Name, what}, Cause: Cause{By: ByHost, Event: e.seq, For: c.id}})
+	e.record(Record{Kind: RecFault, Component: c.id, Err: &DeviceError{Component: c.Name, What: what}, Cause: Cause{By: ByHost, Event: e.seq, For: c.id}})
 }
 
 // loadFailed deals with a chunk that did not arrive. Out of memory is news about
@@ -425,7 +425,7 @@ func (e *Engine) abandon(c *component, what string) {
 	e.drop(c)
 	for _, k := range slices.Clone(e.calls) {
 		if k.c == c && k.admitted && !k.granted {
-			e.refuse(k, &DeviceError{c.Name, what})
+			e.refuse(k, &DeviceError{Component: c.Name, What: what})
 		}
 	}
 }

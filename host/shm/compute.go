@@ -32,7 +32,7 @@ func (d *Device) useChunk(j *job, i int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !d.current(j) {
-		return ErrLost
+		return host.ErrLost
 	}
 	if k.block == nil {
 		return fmt.Errorf("component %q: a call uses chunk %d, which is not on the device", c.Name, i)

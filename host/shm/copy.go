@@ -51,7 +51,7 @@ func (d *Device) load(j *job) (host.Status, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !d.current(j) {
-		return host.Lost, ErrLost
+		return host.Lost, host.ErrLost
 	}
 	if k.block != nil {
 		return host.Failed, fmt.Errorf("component %q: chunk %d is on the device already", c.Name, j.action.Chunk)
@@ -133,7 +133,7 @@ func (d *Device) drain(j *job) (streamed int64, err error) {
 		buffers.Put(r.buf)
 	}
 	if streamed < j.stream.length {
-		return streamed, ErrLost
+		return streamed, host.ErrLost
 	}
 	return streamed, nil
 }
@@ -166,7 +166,7 @@ func (d *Device) save(j *job) (host.Status, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !d.current(j) {
-		return host.Lost, ErrLost
+		return host.Lost, host.ErrLost
 	}
 	if k.block == nil {
 		return host.Failed, fmt.Errorf("component %q: chunk %d is not on the device", c.Name, j.action.Chunk)
@@ -221,7 +221,7 @@ func (d *Device) drop(j *job) (host.Status, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !d.current(j) {
-		return host.Lost, ErrLost
+		return host.Lost, host.ErrLost
 	}
 	if k.block == nil {
 		return host.Failed, fmt.Errorf("component %q: chunk %d is not on the device", j.c.Name, j.action.Chunk)

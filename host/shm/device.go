@@ -205,7 +205,7 @@ func (d *Device) admit(j *job) bool {
 	lost := d.lost
 	d.mu.Unlock()
 	if lost {
-		d.complete(j, host.Lost, ErrLost)
+		d.complete(j, host.Lost, host.ErrLost)
 	}
 	return !lost
 }
@@ -223,7 +223,7 @@ func (d *Device) complete(j *job, st host.Status, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if j.epoch != d.epoch {
-		st, err = host.Lost, ErrLost
+		st, err = host.Lost, host.ErrLost
 	}
 	c := host.Completion{Time: time.Since(d.start), Op: j.action.Op, Call: j.action.Call, Status: st, Err: err}
 	if c.Call != 0 {

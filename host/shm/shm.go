@@ -120,9 +120,6 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// ErrLost is in the error of a compute that the loss of the device has ended.
-var ErrLost = errors.New("the device is lost")
-
 // withDefaults checks the configuration and fills in what was left out.
 func (c Config) withDefaults() (Config, error) {
 	geo, err := host.Config{Budget: c.Budget, Chunk: c.Chunk, Granularity: c.Granularity}.WithDefaults()

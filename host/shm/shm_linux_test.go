@@ -505,7 +505,7 @@ func TestLoss(t *testing.T) {
 	if done := r.do(host.ActCopyIn, 0, 0); done.Status != host.Lost {
 		t.Errorf("a copy to a device that was lost: %v", done.Status)
 	}
-	if err := r.call(0); !errors.Is(err, shm.ErrLost) {
+	if err := r.call(0); !errors.Is(err, host.ErrLost) {
 		t.Errorf("a call on a device that was lost: %v", err)
 	}
 	if err := r.Restore(); err != nil {

@@ -65,13 +65,14 @@ func (a *arena) finish(writable bool) error {
 		}
 		a.mem = mem
 	}
+	seals := readOnlySeals
 	if writable {
-		return nil
+		seals &^= unix.F_SEAL_FUTURE_WRITE
 	}
-	if _, err := unix.FcntlInt(a.file.Fd(), unix.F_ADD_SEALS, readOnlySeals); err != nil {
+	if _, err := unix.FcntlInt(a.file.Fd(), unix.F_ADD_SEALS, seals); err != nil {
 		return fmt.Errorf("shared memory: seal: %w", err)
 	}
-	if a.size == 0 {
+	if writable || a.size == 0 {
 		return nil
 	}
 	if err := unix.Mprotect(a.mem, unix.PROT_READ); err != nil {
@@ -89,6 +90,11 @@ func (a *arena) export() (*os.File, error) {
 	if seals&readOnlySeals != readOnlySeals {
 		return nil, fmt.Errorf("shared memory has seals %#x: want at least %#x before it leaves the process", seals, readOnlySeals)
 	}
+	return a.duplicate()
+}
+
+// duplicate returns a descriptor of its own.
+func (a *arena) duplicate() (*os.File, error) {
 	fd, err := unix.FcntlInt(a.file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("shared memory: dup: %w", err)

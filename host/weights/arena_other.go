@@ -32,6 +32,8 @@ func (a *arena) finish(bool) error { return nil }
 
 func (a *arena) export() (*os.File, error) { return nil, errNotLinux }
 
+func (a *arena) duplicate() (*os.File, error) { return nil, errNotLinux }
+
 func (a *arena) lock(n int64) error {
 	if n <= 0 {
 		return nil

@@ -142,6 +142,17 @@ func (c *Component) Export() (*os.File, error) {
 	return f, nil
 }
 
+// Memory returns a descriptor of the bytes from FileBytes on, for a process of this
+// program's own that moves them: unlike an exported one, it may be of memory that is still
+// written, and of a part of the component. It cannot shrink. The caller closes it.
+func (c *Component) Memory() (*os.File, error) {
+	f, err := c.held.duplicate()
+	if err != nil {
+		return nil, fmt.Errorf("component %q: %w", c.name, err)
+	}
+	return f, nil
+}
+
 // Receive makes a component of a descriptor that came from another process, and of
 // the manifest that came with it. It takes the file over and closes it on an error.
 // What is sealed against shrinking is mapped, read-only; anything else is never

@@ -241,3 +241,40 @@ func locked(t testing.TB) units.Bytes {
 	t.Fatal("no VmLck")
 	return 0
 }
+
+// What a process of our own moves the weights with is the same memory, which cannot
+// shrink; it can be written where the component can.
+func TestMemoryIsTheComponents(t *testing.T) {
+	for _, writable := range []bool{false, true} {
+		c := load(t, weights.Config{}, weights.Spec{Name: "unet", Source: synthetic(t, 1, "unet", 3<<20), Writable: writable}).Components()[0]
+		f, err := c.Memory()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if err := f.Truncate(1); err == nil {
+			t.Errorf("writable %v: the memory has shrunk", writable)
+		}
+		if _, err := f.WriteAt([]byte{1, 2, 3}, 5); (err == nil) != writable {
+			t.Errorf("writable %v: writing: %v", writable, err)
+		}
+		got := make([]byte, 8)
+		if _, err := f.ReadAt(got, 0); err != nil || !bytes.Equal(got, c.Span(0, 8)) {
+			t.Errorf("writable %v: %v, %v: want the component's %v", writable, got, err, c.Span(0, 8))
+		}
+	}
+	// Of one that lies partly in a file it is the rest.
+	c := load(t, weights.Config{Budget: 2 << 20}, weights.Spec{Name: "unet", Source: synthetic(t, 1, "unet", 3<<20)}).Components()[0]
+	f, err := c.Memory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got, want := make([]byte, 8), make([]byte, 8)
+	if _, err := f.ReadAt(got, 0); err != nil || c.FileBytes() == 0 {
+		t.Fatal(err, c.FileBytes())
+	}
+	if _, err := c.ReadAt(want, int64(c.FileBytes())); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%v, %v: want what follows the %v of the file, %v", got, err, c.FileBytes(), want)
+	}
+}
