@@ -106,16 +106,14 @@ func (l *lane) feed(r *trace.Record) error {
 	switch r.Kind {
 	case trace.Begin:
 		l.open = append(l.open, openRequest{id: r.Request})
+		if err := l.driver.Measure(); err != nil {
+			return err
+		}
 		return l.driver.Step(host.Input{Kind: host.InBegin, Request: r.Request, Signature: l.hashes[r.Pipeline],
 			Steps: r.Steps, Order: l.orders[r.Pipeline]})
 	case trace.Call, trace.Enter:
-		l.last++
-		id := l.last
-		in := host.Input{Call: id, Request: r.Request, Component: host.ID(r.Component), Workspace: r.Workspace}
-		if err := l.driver.Call(in); err != nil {
-			return err
-		}
-		if err := l.driver.Compute(id, host.ID(r.Component), r.Compute); err != nil {
+		id, err := l.call(r)
+		if err != nil {
 			return err
 		}
 		if r.Kind == trace.Enter {
@@ -134,6 +132,35 @@ func (l *lane) feed(r *trace.Record) error {
 		return l.driver.Step(host.Input{Kind: host.InEnd, Request: r.Request})
 	}
 	return fmt.Errorf("record kind %v", r.Kind)
+}
+
+// maxLosses is how often a device may be lost during one call: what happens every time is
+// the call's doing, or the device's end.
+const maxLosses = 3
+
+// call makes a call and lets it compute; it is still open then. A device that is lost
+// meanwhile is taken into use again, if that can be, and the call made anew.
+func (l *lane) call(r *trace.Record) (host.CallID, error) {
+	for losses := 0; ; losses++ {
+		l.last++
+		id := l.last
+		err := l.driver.Call(host.Input{Call: id, Request: r.Request, Component: host.ID(r.Component), Workspace: r.Workspace})
+		granted := err == nil
+		if granted {
+			err = l.driver.Compute(id, host.ID(r.Component), r.Compute)
+		}
+		if !errors.Is(err, host.ErrLost) || losses == maxLosses {
+			return id, err
+		}
+		if granted {
+			if err := l.driver.Step(host.Input{Kind: host.InDone, Call: id}); err != nil {
+				return id, err
+			}
+		}
+		if err := l.driver.Restore(); err != nil {
+			return id, err
+		}
+	}
 }
 
 func (l *lane) request(id uint32) *openRequest {
