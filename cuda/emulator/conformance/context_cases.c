@@ -138,6 +138,7 @@ CASE(a_reset_empties_the_primary_context, ACCOUNTING) {
   CUdeviceptr p;
   size_t before = memory_used();
   OK(d.cuMemAlloc_v2(&p, 4 << 20));
+  OK(d.cuMemsetD8_v2(p, 1, 4 << 20));
   CUstream s = new_stream();
   OK(d.cuDevicePrimaryCtxReset_v2(0));
   OK(d.cuDevicePrimaryCtxRetain(&same, 0));
@@ -145,6 +146,10 @@ CASE(a_reset_empties_the_primary_context, ACCOUNTING) {
   CHECK(memory_used() == before);
   IS(d.cuStreamQuery(s), CUDA_ERROR_INVALID_HANDLE);
   MISUSED(OFFHOST_EMU_USE_AFTER_FREE, 1);
+  OK(d.cuMemAlloc_v2(&p, 4096)); /* the default stream is there again */
+  put_pattern(p, 4096, 1);
+  CHECK(has_pattern(p, 4096, 1));
+  OK(d.cuMemFree_v2(p));
   OK(d.cuDevicePrimaryCtxRelease_v2(0));
   OK(d.cuDevicePrimaryCtxRelease_v2(0));
 }

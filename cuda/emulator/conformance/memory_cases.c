@@ -1,4 +1,5 @@
 /* Plain allocations, copies and fills that wait, what an address is. */
+#include <dirent.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,6 +166,22 @@ CASE(memory_runs_out_and_comes_back, ACCOUNTING) {
   OK(d.cuMemFree_v2(p[2]));
   OK(d.cuMemAlloc_v2(&p[2], 16 << 20));
   for (int i = 0; i < 4; i++) OK(d.cuMemFree_v2(p[i]));
+}
+
+/* Free memory is the host's again at once, not at the next look at the books. */
+CASE(free_memory_leaves_nothing_behind, SETTINGS) {
+  CUdeviceptr p;
+  begin();
+  OK(d.cuMemAlloc_v2(&p, 4096));
+  OK(d.cuMemFree_v2(p));
+  struct region r = map_new(granule());
+  unmap(r);
+  DIR *files = opendir(getenv("OFFHOST_EMU_DIR"));
+  CHECK(files != NULL);
+  int count = 0;
+  while (readdir(files)) count++;
+  closedir(files);
+  CHECK(count == 4); /* itself, its parent, and two files that are always there */
 }
 
 static void touch_device_memory(void) {

@@ -16,10 +16,10 @@ static struct offhostEmuRange writing(CUdeviceptr address, size_t bytes) {
   return (struct offhostEmuRange){address, bytes, OFFHOST_EMU_WRITE, 1};
 }
 
-static CUstream inference(const struct region *r) {
+static CUstream inference(const struct region *r, unsigned microseconds) {
   CUstream s = new_stream();
   struct offhostEmuRange range = reading(r->address, r->bytes);
-  OK(d.offhostEmuKernel(s, &range, 1, LONG, NULL));
+  OK(d.offhostEmuKernel(s, &range, 1, microseconds, NULL));
   return s;
 }
 
@@ -34,7 +34,8 @@ static void misused_twice(int mistake, int consequence) {
 CASE(evicted_while_in_use, MISUSE) {
   begin();
   struct region r = map_new(granule());
-  CUstream s = inference(&r);
+  CUstream s = inference(&r, VERY_LONG);
+  usleep(LONG);                         /* it runs */
   OK(d.cuMemUnmap(r.address, r.bytes)); /* does not wait, as the real one does not */
   IS(d.cuStreamSynchronize(s), CUDA_ERROR_ILLEGAL_ADDRESS);
   misused_twice(OFFHOST_EMU_UNMAP_IN_USE, OFFHOST_EMU_USE_AFTER_FREE);
@@ -42,20 +43,25 @@ CASE(evicted_while_in_use, MISUSE) {
 }
 
 CASE(evicted_while_queued, MISUSE) {
+  struct gate g;
   begin();
-  struct region r = map_new(granule()), other = map_new(granule());
-  CUstream s = inference(&other);
+  make_gate(&g);
+  struct region r = map_new(granule());
   struct offhostEmuRange range = reading(r.address + 4096, 100);
+  CUstream s = new_stream();
+  hold(s, &g);
   OK(d.offhostEmuKernel(s, &range, 1, SHORT, NULL));
   OK(d.cuMemUnmap(r.address, r.bytes));
+  MISUSED(OFFHOST_EMU_UNMAP_IN_USE, 1);
+  let_go(&g);
   IS(d.cuStreamSynchronize(s), CUDA_ERROR_ILLEGAL_ADDRESS);
-  misused_twice(OFFHOST_EMU_UNMAP_IN_USE, OFFHOST_EMU_USE_AFTER_FREE);
+  MISUSED(OFFHOST_EMU_USE_AFTER_FREE, 1);
 }
 
 CASE(evicted_after_waiting, MISUSE) {
   begin();
   struct region r = map_new(granule());
-  CUstream s = inference(&r);
+  CUstream s = inference(&r, SHORT);
   OK(d.cuStreamSynchronize(s));
   unmap(r);
   OK(d.cuStreamDestroy_v2(s));
@@ -66,7 +72,7 @@ CASE(launched_after_eviction, MISUSE) {
   begin();
   struct region r = map_new(granule());
   OK(d.cuMemUnmap(r.address, r.bytes));
-  CUstream s = inference(&r);
+  CUstream s = inference(&r, SHORT);
   IS(d.cuStreamSynchronize(s), CUDA_ERROR_ILLEGAL_ADDRESS);
   MISUSED(OFFHOST_EMU_USE_AFTER_FREE, 1);
   CHECK(d.offhostEmuSticky() == CUDA_ERROR_ILLEGAL_ADDRESS);
@@ -75,7 +81,7 @@ CASE(launched_after_eviction, MISUSE) {
 CASE(released_while_mapped_is_no_misuse, MISUSE) {
   begin();
   struct region r = map_new(granule());
-  CUstream s = inference(&r);
+  CUstream s = inference(&r, SHORT);
   OK(d.cuMemRelease(r.handle)); /* the mapping keeps it */
   OK(d.cuStreamSynchronize(s));
   OK(d.cuMemUnmap(r.address, r.bytes));
@@ -86,7 +92,7 @@ CASE(released_while_mapped_is_no_misuse, MISUSE) {
 CASE(access_taken_away_while_in_use, MISUSE) {
   begin();
   struct region r = map_new(granule());
-  CUstream s = inference(&r);
+  CUstream s = inference(&r, VERY_LONG);
   allow(r.address, r.bytes, CU_MEM_ACCESS_FLAGS_PROT_NONE);
   IS(d.cuStreamSynchronize(s), CUDA_ERROR_ILLEGAL_ADDRESS);
   misused_twice(OFFHOST_EMU_UNMAP_IN_USE, OFFHOST_EMU_NO_ACCESS);
@@ -98,7 +104,7 @@ CASE(freed_while_in_use, MISUSE) {
   OK(d.cuMemAlloc_v2(&m, 4096));
   CUstream s = new_stream();
   struct offhostEmuRange range = reading(m, 4096);
-  OK(d.offhostEmuKernel(s, &range, 1, LONG, NULL));
+  OK(d.offhostEmuKernel(s, &range, 1, VERY_LONG, NULL));
   OK(d.cuMemFree_v2(m));
   MISUSED(OFFHOST_EMU_FREE_IN_USE, 1);
   OK(d.cuStreamQuery(s)); /* it waited */
@@ -109,7 +115,7 @@ CASE(host_memory_let_go_while_in_use, MISUSE) {
   void *h;
   CUdeviceptr m;
   const size_t n = 8 << 20;
-  set("OFFHOST_EMU_H2D", "50MiB");
+  set("OFFHOST_EMU_H2D", "20MiB");
   begin();
   CUstream s = new_stream();
   OK(d.cuMemAlloc_v2(&m, n));
@@ -302,8 +308,8 @@ CASE(two_writers_that_nothing_orders, MISUSE) {
   CUstream a = new_stream(), b = new_stream();
   OK(d.cuMemAlloc_v2(&m, 4096));
   struct offhostEmuRange one = writing(m, 1000), two = writing(m + 999, 1000);
-  OK(d.offhostEmuKernel(a, &one, 1, LONG, NULL));
-  OK(d.offhostEmuKernel(b, &two, 1, LONG, NULL));
+  OK(d.offhostEmuKernel(a, &one, 1, VERY_LONG, NULL));
+  OK(d.offhostEmuKernel(b, &two, 1, VERY_LONG, NULL));
   OK(d.cuCtxSynchronize());
   MISUSED(OFFHOST_EMU_RACE, 1);
 }
@@ -345,8 +351,8 @@ CASE(weights_overwritten_while_read, MISUSE) {
   map_at(elsewhere, r.bytes, r.handle, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
   CUstream s = new_stream();
   struct offhostEmuRange range = reading(r.address, r.bytes);
-  OK(d.offhostEmuKernel(s, &range, 1, 4 * LONG, NULL));
-  usleep(LONG);
+  OK(d.offhostEmuKernel(s, &range, 1, VERY_LONG, NULL));
+  usleep(2 * LONG);
   put_pattern(elsewhere, 100, 2);
   OK(d.cuStreamSynchronize(s));
   MISUSED(OFFHOST_EMU_CHANGED_IN_USE, 1);

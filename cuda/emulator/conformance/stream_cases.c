@@ -1,7 +1,5 @@
 /* Streams and events: order, queries, ends that do not wait. */
 #include <pthread.h>
-#include <semaphore.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -58,31 +56,20 @@ CASE(flags_of_events, ANY) {
 
 /* Host functions make order visible on any driver. */
 
-struct gate {
-  sem_t open;
-  atomic_int reached;
-};
-
-static void pass(void *data) {
-  struct gate *g = data;
-  atomic_fetch_add(&g->reached, 1);
-  while (sem_wait(&g->open)) continue;
-}
-
 static void append(void *data) {
   static atomic_int turn;
   atomic_store((atomic_int *)data, atomic_fetch_add(&turn, 1) + 1);
 }
 
 CASE(a_stream_does_one_thing_after_another, ANY) {
-  struct gate g = {0};
+  struct gate g;
   atomic_int first = 0, second = 0;
-  sem_init(&g.open, 0, 0);
+  make_gate(&g);
   begin();
   CUstream s = new_stream();
   CUevent before = new_event(), behind = new_event();
   OK(d.cuEventRecord(before, s));
-  OK(d.cuLaunchHostFunc(s, pass, &g));
+  hold(s, &g);
   OK(d.cuLaunchHostFunc(s, append, &first));
   OK(d.cuLaunchHostFunc(s, append, &second));
   OK(d.cuEventRecord(behind, s));
@@ -90,7 +77,7 @@ CASE(a_stream_does_one_thing_after_another, ANY) {
   IS(d.cuEventQuery(behind), CUDA_ERROR_NOT_READY);
   IS(d.cuStreamQuery(s), CUDA_ERROR_NOT_READY);
   CHECK(first == 0);
-  sem_post(&g.open);
+  let_go(&g);
   OK(d.cuEventSynchronize(behind));
   CHECK(g.reached == 1 && first == 1 && second == 2);
   OK(d.cuStreamSynchronize(s));
@@ -101,17 +88,17 @@ CASE(a_stream_does_one_thing_after_another, ANY) {
 }
 
 CASE(streams_do_not_wait_for_each_other, ANY) {
-  struct gate g = {0};
-  sem_init(&g.open, 0, 0);
+  struct gate g;
+  make_gate(&g);
   begin();
   CUstream a = new_stream(), b = new_stream();
   CUdeviceptr m;
   OK(d.cuMemAlloc_v2(&m, 4096));
-  OK(d.cuLaunchHostFunc(a, pass, &g));
+  hold(a, &g);
   OK(d.cuMemsetD8Async(m, 1, 4096, b));
   OK(d.cuStreamSynchronize(b));
   IS(d.cuStreamQuery(a), CUDA_ERROR_NOT_READY);
-  sem_post(&g.open);
+  let_go(&g);
   OK(d.cuStreamSynchronize(a));
   OK(d.cuMemFree_v2(m));
   OK(d.cuStreamDestroy_v2(a));
@@ -119,25 +106,25 @@ CASE(streams_do_not_wait_for_each_other, ANY) {
 }
 
 CASE(a_stream_waits_for_an_event_as_recorded_then, ANY) {
-  struct gate first = {0}, second = {0};
+  struct gate first, second;
   atomic_int reached = 0;
-  sem_init(&first.open, 0, 0);
-  sem_init(&second.open, 0, 0);
+  make_gate(&first);
+  make_gate(&second);
   begin();
   CUstream a = new_stream(), b = new_stream();
   CUevent e = new_event();
-  OK(d.cuLaunchHostFunc(a, pass, &first));
+  hold(a, &first);
   OK(d.cuEventRecord(e, a));
   OK(d.cuStreamWaitEvent(b, e, 0));
-  OK(d.cuLaunchHostFunc(a, pass, &second));
+  hold(a, &second);
   OK(d.cuEventRecord(e, a)); /* no concern of b */
   OK(d.cuLaunchHostFunc(b, append, &reached));
   IS(d.cuStreamQuery(b), CUDA_ERROR_NOT_READY);
-  sem_post(&first.open);
+  let_go(&first);
   OK(d.cuStreamSynchronize(b));
   CHECK(reached == 1);
   IS(d.cuEventQuery(e), CUDA_ERROR_NOT_READY);
-  sem_post(&second.open);
+  let_go(&second);
   OK(d.cuEventSynchronize(e));
   OK(d.cuEventDestroy_v2(e));
   OK(d.cuStreamDestroy_v2(a));
@@ -145,34 +132,34 @@ CASE(a_stream_waits_for_an_event_as_recorded_then, ANY) {
 }
 
 CASE(streams_and_events_may_be_destroyed_at_work, ANY) {
-  struct gate g = {0};
+  struct gate g;
   atomic_int done = 0;
-  sem_init(&g.open, 0, 0);
+  make_gate(&g);
   begin();
   CUstream a = new_stream(), b = new_stream();
   CUevent e = new_event();
-  OK(d.cuLaunchHostFunc(a, pass, &g));
+  hold(a, &g);
   OK(d.cuEventRecord(e, a));
   OK(d.cuStreamWaitEvent(b, e, 0));
   OK(d.cuLaunchHostFunc(b, append, &done));
   OK(d.cuEventDestroy_v2(e));
   OK(d.cuStreamDestroy_v2(a)); /* returns though the gate is shut */
   IS(d.cuStreamQuery(b), CUDA_ERROR_NOT_READY);
-  sem_post(&g.open);
+  let_go(&g);
   OK(d.cuStreamSynchronize(b));
   CHECK(done == 1);
   OK(d.cuStreamDestroy_v2(b));
 }
 
 CASE(the_context_waits_for_all_streams, ANY) {
-  struct gate g = {0};
-  sem_init(&g.open, 0, 0);
+  struct gate g;
+  make_gate(&g);
   begin();
   CUstream a = new_stream(), b = new_stream();
-  OK(d.cuLaunchHostFunc(a, pass, &g));
-  OK(d.cuLaunchHostFunc(b, pass, &g));
-  sem_post(&g.open);
-  sem_post(&g.open);
+  hold(a, &g);
+  hold(b, &g);
+  let_go(&g);
+  let_go(&g);
   OK(d.cuCtxSynchronize());
   OK(d.cuStreamQuery(a));
   OK(d.cuStreamQuery(b));
@@ -182,29 +169,29 @@ CASE(the_context_waits_for_all_streams, ANY) {
 }
 
 CASE(the_default_stream_is_in_step_with_blocking_streams, ANY) {
-  struct gate g = {0};
+  struct gate g;
   atomic_int after = 0;
   CUstream blocking;
-  sem_init(&g.open, 0, 0);
+  make_gate(&g);
   begin();
   CUstream free_running = new_stream();
   OK(d.cuStreamCreate(&blocking, CU_STREAM_DEFAULT));
-  OK(d.cuLaunchHostFunc(blocking, pass, &g));
+  hold(blocking, &g);
   OK(d.cuLaunchHostFunc(NULL, append, &after));
   OK(d.cuStreamSynchronize(free_running));
   usleep(20000);
   CHECK(after == 0);
-  sem_post(&g.open);
+  let_go(&g);
   OK(d.cuStreamSynchronize(CU_STREAM_LEGACY));
   CHECK(after == 1);
   /* And the other way round. */
-  OK(d.cuLaunchHostFunc(NULL, pass, &g));
+  hold(NULL, &g);
   OK(d.cuLaunchHostFunc(blocking, append, &after));
   OK(d.cuLaunchHostFunc(free_running, append, &after));
   OK(d.cuStreamSynchronize(free_running));
   CHECK(after == 2);
   IS(d.cuStreamQuery(blocking), CUDA_ERROR_NOT_READY);
-  sem_post(&g.open);
+  let_go(&g);
   OK(d.cuStreamSynchronize(blocking));
   CHECK(after == 3);
   OK(d.cuStreamDestroy_v2(blocking));
@@ -212,21 +199,21 @@ CASE(the_default_stream_is_in_step_with_blocking_streams, ANY) {
 }
 
 CASE(elapsed_time, ANY) {
-  struct gate g = {0};
+  struct gate g;
   float ms = -1;
   CUevent untimed;
-  sem_init(&g.open, 0, 0);
+  make_gate(&g);
   begin();
   CUstream s = new_stream();
   CUevent a = new_event(), b = new_event(), never = new_event();
   OK(d.cuEventCreate(&untimed, CU_EVENT_DISABLE_TIMING));
   OK(d.cuEventRecord(a, s));
-  OK(d.cuLaunchHostFunc(s, pass, &g));
+  hold(s, &g);
   OK(d.cuEventRecord(b, s));
   OK(d.cuEventRecord(untimed, s));
   IS(d.cuEventElapsedTime(&ms, a, b), CUDA_ERROR_NOT_READY);
   usleep(20000);
-  sem_post(&g.open);
+  let_go(&g);
   OK(d.cuStreamSynchronize(s));
   OK(d.cuEventElapsedTime(&ms, a, b));
   CHECK(ms >= 15 && ms < 30000);
@@ -247,6 +234,20 @@ CASE(events_and_streams_belong_to_a_context, ANY) {
   OK(d.cuStreamDestroy_v2(s));
   OK(d.cuCtxDestroy_v2(other));
   OK(d.cuEventDestroy_v2(e));
+}
+
+CASE(work_goes_to_a_stream_of_the_current_context, SETTINGS) {
+  CUcontext other;
+  CUdeviceptr m;
+  begin();
+  CUstream s = new_stream();
+  OK(d.cuCtxCreate_v2(&other, 0, 0));
+  OK(d.cuMemAlloc_v2(&m, 4096));
+  IS(d.cuMemsetD8Async(m, 0, 4096, s), CUDA_ERROR_INVALID_HANDLE);
+  OK(d.cuStreamSynchronize(s)); /* waiting for it is another matter */
+  OK(d.cuMemFree_v2(m));
+  OK(d.cuCtxDestroy_v2(other));
+  OK(d.cuStreamDestroy_v2(s));
 }
 
 enum { THREADS = 4, ROUNDS = 50 };

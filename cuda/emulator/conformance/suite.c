@@ -6,7 +6,6 @@
  * each case and one for all, with -q none for a case that passed, with -v all that it
  * wrote; the exit code is 1 if one failed, 2 if none could be run. */
 #include <dlfcn.h>
-#include <errno.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,7 +18,7 @@
 
 #include "suite.h"
 
-enum { SKIPPED = 77, SECONDS = 60 };
+enum { SKIPPED = 77, SECONDS = 60, JOBS = 8 };
 
 struct driver d;
 void *library;
@@ -90,8 +89,7 @@ static int remove_one(const char *path, const struct stat *s, int type, struct F
 
 static void run_one(const struct entry *c, const char *directory, int log) {
   dup2(log, STDERR_FILENO);
-  /* SIGKILL to the case's helpers if it dies; itself after a while. */
-  setpgid(0, 0);
+  setpgid(0, 0); /* its helpers end with it */
   alarm(SECONDS);
   set("OFFHOST_EMU_DIR", directory);
   set("OFFHOST_EMU_STRICT", "report");
@@ -104,23 +102,42 @@ static void run_one(const struct entry *c, const char *directory, int log) {
   _exit(0);
 }
 
-/* Returns the exit status; what the case wrote is left in log. */
-static int run_case(const struct entry *c, int log) {
-  char directory[] = "/dev/shm/offhost-conformance-XXXXXX", fallback[] = "/tmp/offhost-conformance-XXXXXX";
-  char *made = mkdtemp(directory);
-  if (!made) made = mkdtemp(fallback);
-  if (!made) {
-    perror("mkdtemp");
+/* A case that is running. */
+struct job {
+  const struct entry *entry;
+  pid_t pid;  /* 0: none is */
+  int log;    /* what it writes */
+  int status; /* how it ended, as waitpid has it */
+  char directory[64];
+};
+
+static void start(struct job *j, const struct entry *c) {
+  j->entry = c;
+  j->log = memfd_create("log", MFD_CLOEXEC);
+  snprintf(j->directory, sizeof j->directory, "%s/offhost-conformance-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+  if (j->log < 0 || !mkdtemp(j->directory)) {
+    perror("starting a case");
     exit(2);
   }
   fflush(stdout);
-  pid_t pid = fork();
-  if (pid == 0) run_one(c, made, log);
-  int status = -1;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-  kill(-pid, SIGKILL); /* what it left behind */
-  nftw(made, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-  return status;
+  j->pid = fork();
+  if (j->pid == 0) run_one(c, j->directory, j->log);
+}
+
+/* Waits for any of them to end. */
+static struct job *finish(struct job *jobs, int count) {
+  for (;;) {
+    int status;
+    pid_t pid = wait(&status);
+    for (int i = 0; i < count; i++) {
+      if (pid <= 0 || jobs[i].pid != pid) continue;
+      kill(-pid, SIGKILL); /* what it left behind */
+      nftw(jobs[i].directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+      jobs[i].pid = 0;
+      jobs[i].status = status;
+      return &jobs[i];
+    }
+  }
 }
 
 static void print_log(int log) {
@@ -154,41 +171,55 @@ static const char *load_driver(void) {
   return path;
 }
 
+static int passed, failed, skipped;
+
+static void report(const struct job *j, bool verbose, bool quiet) {
+  const char *name = j->entry->name;
+  int status = j->status;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+    passed++;
+    if (!quiet) printf("ok   %s\n", name);
+    if (verbose) print_log(j->log);
+  } else if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
+    skipped++;
+    printf("skip %s: ", name);
+    print_log(j->log);
+    printf("\n");
+  } else {
+    failed++;
+    printf("FAIL %s: ", name);
+    printf(WIFSIGNALED(status) ? "signal %d\n" : "exit code %d\n", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    print_log(j->log);
+  }
+  close(j->log);
+}
+
 int main(int argc, char **argv) {
   bool verbose = argc > 1 && !strcmp(argv[1], "-v"), quiet = argc > 1 && !strcmp(argv[1], "-q");
   int first = 1 + (verbose || quiet);
   const char *path = load_driver();
   printf("driver %s%s\n", path, emulated() ? " (the stand-in)" : "");
-  int passed = 0, failed = 0, skipped = 0;
+  /* Each case of the stand-in has a GPU of its own, and mostly waits. */
+  struct job jobs[JOBS] = {{0}};
+  int at_once = emulated() ? JOBS : 1, running = 0;
   for (size_t i = 0; i < case_count; i++) {
     bool wanted = argc <= first;
     for (int a = first; a < argc; a++) wanted |= strstr(cases[i].name, argv[a]) != NULL;
-    if (!wanted) continue;
     const char *why = missing(cases[i].needs);
+    if (!wanted) continue;
     if (why) {
       printf("skip %s: %s\n", cases[i].name, why);
       skipped++;
       continue;
     }
-    int log = memfd_create("log", MFD_CLOEXEC);
-    int status = run_case(&cases[i], log);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-      if (!quiet) printf("ok   %s\n", cases[i].name);
-      passed++;
-      if (verbose) print_log(log);
-    } else if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
-      printf("skip %s: ", cases[i].name);
-      print_log(log);
-      printf("\n");
-      skipped++;
-    } else {
-      printf("FAIL %s: ", cases[i].name);
-      printf(WIFSIGNALED(status) ? "signal %d\n" : "exit code %d\n", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-      print_log(log);
-      failed++;
-    }
-    close(log);
+    struct job *j = jobs + running;
+    if (running == at_once)
+      report(j = finish(jobs, at_once), verbose, quiet);
+    else
+      running++;
+    start(j, &cases[i]);
   }
+  for (; running; running--) report(finish(jobs, at_once), verbose, quiet);
   printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
   return failed ? 1 : passed ? 0 : 2;
 }

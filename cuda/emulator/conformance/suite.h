@@ -7,6 +7,8 @@
 
 #include <cuda.h>
 #include <offhost_emu.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -99,8 +101,18 @@ size_t memory_used(void);
 CUstream new_stream(void); /* non-blocking */
 CUevent new_event(void);   /* with timing */
 
-/* Lengths of emulated kernels, microseconds. */
-enum { SHORT = 2000, LONG = 150000 };
+/* Something that a stream waits for until the case lets it go: a host function. */
+struct gate {
+  sem_t open;
+  atomic_int reached;
+};
+void make_gate(struct gate *g);
+void hold(CUstream s, struct gate *g);
+void let_go(struct gate *g);
+
+/* Lengths of emulated kernels, microseconds: so long that a case is not late for it even
+ * on a busy machine. */
+enum { SHORT = 2000, LONG = 150000, VERY_LONG = 1000000 };
 
 /* The driver's functions, found with dlsym. */
 #define DRIVER(F)                          \

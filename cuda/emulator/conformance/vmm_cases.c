@@ -111,6 +111,22 @@ CASE(several_mappings_are_used_and_unmapped_at_once, ANY) {
   OK(d.cuMemAddressFree(a, 3 * g));
 }
 
+CASE(several_mappings_are_unmapped_whole, ANY) {
+  CUdeviceptr a;
+  begin();
+  size_t g = granule();
+  CUmemGenericAllocationHandle first = create(2 * g), second = create(g);
+  OK(d.cuMemAddressReserve(&a, 4 * g, 0, 0, 0));
+  map_at(a, 2 * g, first, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+  map_at(a + 2 * g, g, second, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+  CHECK(d.cuMemUnmap(a + g, 2 * g) != CUDA_SUCCESS); /* begins within one */
+  CHECK(d.cuMemUnmap(a, 4 * g) != CUDA_SUCCESS);     /* ends where nothing is */
+  OK(d.cuMemUnmap(a, 3 * g));
+  OK(d.cuMemRelease(first));
+  OK(d.cuMemRelease(second));
+  OK(d.cuMemAddressFree(a, 4 * g));
+}
+
 CASE(memory_may_be_mapped_twice, ANY) {
   CUdeviceptr second;
   begin();

@@ -39,17 +39,13 @@ CUresult physical_new(uint64_t size, bool exportable, bool filled, struct physic
   return result ? result : adopt(fd, inode, size, exportable, filled, made);
 }
 
-/* The descriptor stays the caller's; this process keeps a duplicate of it. */
+/* The descriptor stays the caller's; this process keeps a duplicate of it. What it holds
+ * already it then holds once more, under another handle. */
 CUresult physical_import(int fd, struct physical **imported) {
   uint64_t size;
   bool exportable;
   ino_t inode;
   if (!gpu_recognise(fd, &size, &exportable, &inode)) return CUDA_ERROR_INVALID_VALUE;
-  struct physical *p = physical_of_inode(inode);
-  if (p) {
-    *imported = physical_keep(p);
-    return CUDA_SUCCESS;
-  }
   int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   if (own < 0) {
     say("cannot keep a descriptor: %s", strerror(errno));
