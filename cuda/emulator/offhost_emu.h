@@ -63,7 +63,8 @@ CUresult offhostEmuSticky(void);
  * Returns CUDA_ERROR_NOT_FOUND for a function that the stand-in does not have. */
 #define OFFHOST_EMU_FAULT_STICKY 1u
 #define OFFHOST_EMU_FAULT_LATE 2u
-CUresult offhostEmuFault(const char *function, unsigned nth, unsigned count, CUresult code, unsigned flags);
+CUresult offhostEmuFault(const char *function, unsigned nth, unsigned count, CUresult code,
+                         unsigned flags);
 void offhostEmuFaultsClear(void);
 
 /* How many armed faults have calls left to fail. */
@@ -83,7 +84,8 @@ struct offhostEmuRange {
 
 /* checksum, if not NULL, gets the checksum of the ranges read, in their order, when the
  * kernel ends; it has to stay valid until then. */
-CUresult offhostEmuKernel(CUstream stream, const struct offhostEmuRange *ranges, unsigned count, unsigned microseconds, uint64_t *checksum);
+CUresult offhostEmuKernel(CUstream stream, const struct offhostEmuRange *ranges, unsigned count,
+                          unsigned microseconds, uint64_t *checksum);
 
 /* The checksum that the kernel computes. A range of several parts has the checksum of the
  * first, given as seed to the next and so on, if all but the last are multiples of 8

@@ -68,7 +68,9 @@ CASE(a_device_is_found_by_its_bus_id, ANY) {
 }
 
 CASE(attributes_that_offhost_asks_for, ANY) {
-  const CUdevice_attribute wanted[] = {CU_DEVICE_ATTRIBUTE_ASYNC_ENGINE_COUNT, CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR};
+  const CUdevice_attribute wanted[] = {CU_DEVICE_ATTRIBUTE_ASYNC_ENGINE_COUNT,
+                                       CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING,
+                                       CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR};
   OK(d.cuInit(0));
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
     int v = -1;
@@ -111,19 +113,20 @@ CASE(entry_points_are_found_by_name_and_version, ANY) {
   CHECK(!p && status == CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND);
   OK(d.cuGetProcAddress_v2("cuMemAlloc", &p, 12000, CU_GET_PROC_ADDRESS_LEGACY_STREAM, NULL));
   CHECK(p != NULL);
-  IS(d.cuGetProcAddress_v2(NULL, &p, 12000, CU_GET_PROC_ADDRESS_DEFAULT, NULL), CUDA_ERROR_INVALID_VALUE);
+  IS(d.cuGetProcAddress_v2(NULL, &p, 12000, CU_GET_PROC_ADDRESS_DEFAULT, NULL),
+     CUDA_ERROR_INVALID_VALUE);
 }
 
 /* The table knows every function that the suite itself links, and gives the same one. */
 CASE(entry_points_by_name_are_the_linked_ones, SETTINGS) {
-#define SAME(name)                                                                       \
-  do {                                                                                   \
-    char plain[80] = #name;                                                              \
-    void *p = NULL, *linked = dlsym(library, #name);                                     \
-    size_t n = strlen(plain);                                                            \
-    if (n > 3 && plain[n - 3] == '_' && plain[n - 2] == 'v') plain[n - 3] = 0;           \
-    OK(d.cuGetProcAddress_v2(plain, &p, 12040, CU_GET_PROC_ADDRESS_DEFAULT, NULL));      \
-    CHECK(p == linked);                                                                  \
+#define SAME(name)                                                                                 \
+  do {                                                                                             \
+    char plain[80] = #name;                                                                        \
+    void *p = NULL, *linked = dlsym(library, #name);                                               \
+    size_t n = strlen(plain);                                                                      \
+    if (n > 3 && plain[n - 3] == '_' && plain[n - 2] == 'v') plain[n - 3] = 0;                     \
+    OK(d.cuGetProcAddress_v2(plain, &p, 12040, CU_GET_PROC_ADDRESS_DEFAULT, NULL));                \
+    CHECK(p == linked);                                                                            \
   } while (0);
   DRIVER(SAME)
 }
@@ -136,7 +139,9 @@ static void call_old_name(void) {
 }
 
 CASE(old_entry_points_abort, MISUSE) {
-  static const char *const old[] = {"cuMemAlloc", "cuMemFree", "cuMemcpyHtoD", "cuMemcpyDtoHAsync", "cuMemGetInfo", "cuCtxCreate", "cuCtxDestroy", "cuStreamDestroy", "cuEventDestroy", "cuMemHostRegister"};
+  static const char *const old[] = {
+      "cuMemAlloc",  "cuMemFree",    "cuMemcpyHtoD",    "cuMemcpyDtoHAsync", "cuMemGetInfo",
+      "cuCtxCreate", "cuCtxDestroy", "cuStreamDestroy", "cuEventDestroy",    "cuMemHostRegister"};
   for (size_t i = 0; i < sizeof old / sizeof *old; i++) CHECK(dlsym(library, old[i]) != NULL);
   int status = run_in_child(call_old_name);
   CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
@@ -153,9 +158,18 @@ static void init_is_refused(void) { IS(d.cuInit(0), CUDA_ERROR_SYSTEM_NOT_READY)
 
 CASE(settings_that_make_no_sense_are_refused, SETTINGS) {
   static const char *const bad[][2] = {
-      {"OFFHOST_EMU_MEMORY", "lots"}, {"OFFHOST_EMU_MEMORY", "1000"}, {"OFFHOST_EMU_MEMORY", "-2MiB"}, {"OFFHOST_EMU_MEMORY", "99999999999GiB"},
-      {"OFFHOST_EMU_H2D", "1.5GiB"}, {"OFFHOST_EMU_STRICT", "perhaps"}, {"OFFHOST_EMU_INIT", "12345"}, {"OFFHOST_EMU_FAULT", "cuMemAlloc"},
-      {"OFFHOST_EMU_FAULT", "cuMakeCoffee:1:2"}, {"OFFHOST_EMU_FAULT", "cuMemAlloc:0:2"}, {"OFFHOST_EMU_FAULT", "cuMemAlloc:1:2:often"}, {"OFFHOST_EMU_DIR", "/"},
+      {"OFFHOST_EMU_MEMORY", "lots"},
+      {"OFFHOST_EMU_MEMORY", "1000"},
+      {"OFFHOST_EMU_MEMORY", "-2MiB"},
+      {"OFFHOST_EMU_MEMORY", "99999999999GiB"},
+      {"OFFHOST_EMU_H2D", "1.5GiB"},
+      {"OFFHOST_EMU_STRICT", "perhaps"},
+      {"OFFHOST_EMU_INIT", "12345"},
+      {"OFFHOST_EMU_FAULT", "cuMemAlloc"},
+      {"OFFHOST_EMU_FAULT", "cuMakeCoffee:1:2"},
+      {"OFFHOST_EMU_FAULT", "cuMemAlloc:0:2"},
+      {"OFFHOST_EMU_FAULT", "cuMemAlloc:1:2:often"},
+      {"OFFHOST_EMU_DIR", "/"},
   };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     const char *before = getenv(bad[i][0]);

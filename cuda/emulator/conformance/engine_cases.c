@@ -141,7 +141,8 @@ CASE(a_kernel_sums_ranges_in_their_order, KERNEL) {
   CUdeviceptr m = device(4096);
   put_pattern(m, 4096, 1);
   struct offhostEmuRange all = range(m, 4096, OFFHOST_EMU_READ);
-  struct offhostEmuRange two[] = {range(m, 1000, OFFHOST_EMU_READ), range(m + 1000, 3096, OFFHOST_EMU_READ)};
+  struct offhostEmuRange two[] = {range(m, 1000, OFFHOST_EMU_READ),
+                                  range(m + 1000, 3096, OFFHOST_EMU_READ)};
   struct offhostEmuRange back[] = {two[1], two[0]};
   OK(d.offhostEmuKernel(NULL, &all, 1, 0, &whole));
   OK(d.offhostEmuKernel(NULL, two, 2, 0, &parts));

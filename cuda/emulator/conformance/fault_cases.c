@@ -81,7 +81,8 @@ static void nothing_works(CUresult error) {
 CASE(a_sticky_error_stays, FAULTS) {
   begin();
   CUstream s = new_stream();
-  OK(d.offhostEmuFault("cuStreamSynchronize", 1, 1, CUDA_ERROR_LAUNCH_FAILED, OFFHOST_EMU_FAULT_STICKY));
+  OK(d.offhostEmuFault("cuStreamSynchronize", 1, 1, CUDA_ERROR_LAUNCH_FAILED,
+                       OFFHOST_EMU_FAULT_STICKY));
   IS(d.cuStreamSynchronize(s), CUDA_ERROR_LAUNCH_FAILED);
   IS(d.cuStreamQuery(s), CUDA_ERROR_LAUNCH_FAILED);
   nothing_works(CUDA_ERROR_LAUNCH_FAILED);
@@ -95,7 +96,8 @@ CASE(a_late_error_comes_with_the_work, FAULTS) {
   CUevent e = new_event();
   OK(d.cuMemAlloc_v2(&m, 4096));
   OK(d.cuMemHostAlloc(&h, 4096, 0));
-  OK(d.offhostEmuFault("cuMemcpyHtoDAsync", 2, 1, CUDA_ERROR_ECC_UNCORRECTABLE, OFFHOST_EMU_FAULT_LATE));
+  OK(d.offhostEmuFault("cuMemcpyHtoDAsync", 2, 1, CUDA_ERROR_ECC_UNCORRECTABLE,
+                       OFFHOST_EMU_FAULT_LATE));
   OK(d.cuMemcpyHtoDAsync_v2(m, h, 4096, s));
   OK(d.cuStreamSynchronize(s));
   OK(d.cuMemcpyHtoDAsync_v2(m, h, 4096, s)); /* queued */

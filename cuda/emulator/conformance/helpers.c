@@ -77,7 +77,8 @@ void tell(int socket, uint64_t number, int fd) {
     m.msg_control = control.bytes;
     m.msg_controllen = sizeof control.bytes;
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    *c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    *c = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
     memcpy(CMSG_DATA(c), &fd, sizeof fd);
   }
   CHECK(sendmsg(socket, &m, MSG_NOSIGNAL) == sizeof number);
@@ -87,7 +88,10 @@ uint64_t hear(int socket, int *fd) {
   uint64_t number = 0;
   union control control = {{0}};
   struct iovec part = {&number, sizeof number};
-  struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+  struct msghdr m = {.msg_iov = &part,
+                     .msg_iovlen = 1,
+                     .msg_control = control.bytes,
+                     .msg_controllen = sizeof control.bytes};
   ssize_t n;
   do n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
   while (n < 0 && errno == EINTR);
@@ -110,7 +114,8 @@ CUmemAllocationProp properties(void) {
 size_t granule(void) {
   size_t bytes = 0;
   int supported = 0;
-  OK(d.cuDeviceGetAttribute(&supported, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, 0));
+  OK(d.cuDeviceGetAttribute(&supported, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED,
+                            0));
   if (!supported) skip("the device has no virtual memory management");
   CUmemAllocationProp p = properties();
   OK(d.cuMemGetAllocationGranularity(&bytes, &p, CU_MEM_ALLOC_GRANULARITY_MINIMUM));
@@ -130,7 +135,8 @@ void allow(CUdeviceptr address, size_t bytes, CUmemAccess_flags access) {
   OK(d.cuMemSetAccess(address, bytes, &a, 1));
 }
 
-void map_at(CUdeviceptr address, size_t bytes, CUmemGenericAllocationHandle handle, CUmemAccess_flags access) {
+void map_at(CUdeviceptr address, size_t bytes, CUmemGenericAllocationHandle handle,
+            CUmemAccess_flags access) {
   OK(d.cuMemMap(address, bytes, 0, handle, 0));
   allow(address, bytes, access);
 }
@@ -157,7 +163,8 @@ int export_fd(CUmemGenericAllocationHandle handle) {
 
 CUmemGenericAllocationHandle import_fd(int fd) {
   CUmemGenericAllocationHandle handle = 0;
-  OK(d.cuMemImportFromShareableHandle(&handle, (void *)(intptr_t)fd, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
+  OK(d.cuMemImportFromShareableHandle(&handle, (void *)(intptr_t)fd,
+                                      CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
   return handle;
 }
 

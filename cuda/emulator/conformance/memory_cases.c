@@ -72,8 +72,10 @@ CASE(fills_have_widths, ANY) {
   OK(d.cuMemcpyDtoH_v2(got, p, sizeof got));
   const uint16_t two = 0x1234;
   const uint32_t four = 0xcafebabe;
-  CHECK(got[0] == 0xab && got[1] == 0xab && !memcmp(got + 2, &two, 2) && !memcmp(got + 6, &two, 2) && got[8] == 0xab);
-  CHECK(got[15] == 0xab && !memcmp(got + 16, &four, 4) && !memcmp(got + 20, &four, 4) && got[24] == 0xab && got[63] == 0xab);
+  CHECK(got[0] == 0xab && got[1] == 0xab && !memcmp(got + 2, &two, 2) &&
+        !memcmp(got + 6, &two, 2) && got[8] == 0xab);
+  CHECK(got[15] == 0xab && !memcmp(got + 16, &four, 4) && !memcmp(got + 20, &four, 4) &&
+        got[24] == 0xab && got[63] == 0xab);
   IS(d.cuMemsetD16_v2(p + 1, 0, 1), CUDA_ERROR_INVALID_VALUE);
   IS(d.cuMemsetD32_v2(p + 2, 0, 1), CUDA_ERROR_INVALID_VALUE);
   OK(d.cuMemFree_v2(p));
@@ -103,8 +105,10 @@ CASE(what_an_address_is, ANY) {
   CHECK(of == c);
   OK(d.cuPointerGetAttribute(&q, CU_POINTER_ATTRIBUTE_DEVICE_POINTER, p + 100));
   CHECK(q == p + 100);
-  IS(d.cuPointerGetAttribute(&host, CU_POINTER_ATTRIBUTE_HOST_POINTER, p), CUDA_ERROR_INVALID_VALUE);
-  CUpointer_attribute which[] = {CU_POINTER_ATTRIBUTE_MEMORY_TYPE, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL};
+  IS(d.cuPointerGetAttribute(&host, CU_POINTER_ATTRIBUTE_HOST_POINTER, p),
+     CUDA_ERROR_INVALID_VALUE);
+  CUpointer_attribute which[] = {CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+                                 CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL};
   void *values[] = {&type, &ordinal};
   OK(d.cuPointerGetAttributes(2, which, values, p));
   CHECK(type == CU_MEMORYTYPE_DEVICE && ordinal == 0);
@@ -115,7 +119,8 @@ CASE(what_an_address_is, ANY) {
   CHECK(host == (char *)pinned + 8);
   /* Memory that the driver does not know: an error from one call, none from the other. */
   int unknown = 0;
-  IS(d.cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, (uintptr_t)&unknown), CUDA_ERROR_INVALID_VALUE);
+  IS(d.cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, (uintptr_t)&unknown),
+     CUDA_ERROR_INVALID_VALUE);
   OK(d.cuPointerGetAttributes(1, which, values, (uintptr_t)&unknown));
   CHECK(type == 0);
   OK(d.cuMemFreeHost(pinned));
@@ -193,5 +198,6 @@ static void touch_device_memory(void) {
 
 CASE(the_host_cannot_touch_device_memory, SETTINGS) {
   int status = run_in_child(touch_device_memory);
-  CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV) || (WIFEXITED(status) && WEXITSTATUS(status) != 0));
+  CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV) ||
+        (WIFEXITED(status) && WEXITSTATUS(status) != 0));
 }

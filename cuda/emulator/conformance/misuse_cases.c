@@ -293,7 +293,8 @@ CASE(handles_used_after_they_were_destroyed, MISUSE) {
   OK(d.cuMemAddressReserve(&a, g, 0, 0, 0));
   OK(d.cuMemRelease(h));
   IS(d.cuMemMap(a, g, 0, h, 0), CUDA_ERROR_INVALID_VALUE);
-  IS(d.cuMemExportToShareableHandle(&fd, h, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0), CUDA_ERROR_INVALID_VALUE);
+  IS(d.cuMemExportToShareableHandle(&fd, h, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0),
+     CUDA_ERROR_INVALID_VALUE);
   MISUSED(OFFHOST_EMU_USE_AFTER_FREE, 2);
   IS(d.cuStreamQuery((CUstream)(uintptr_t)0x12340), CUDA_ERROR_INVALID_HANDLE); /* never one */
   CHECK(d.offhostEmuMisuseCount(-1) == 0);
@@ -445,9 +446,11 @@ CASE(misuse_is_told_in_words, MISUSE) {
   OK(d.cuMemFree_v2(m));
   d.cuMemFree_v2(m);
   CHECK(d.offhostEmuMisuseText(0, text, sizeof text) > 20);
-  CHECK(!strncmp(text, "double-free: cuMemFree(0x", 25) && strstr(text, "freed by cuMemFree before"));
+  CHECK(!strncmp(text, "double-free: cuMemFree(0x", 25) &&
+        strstr(text, "freed by cuMemFree before"));
   CHECK(d.offhostEmuMisuseText(1, text, sizeof text) == 0);
-  CHECK(!strcmp(d.offhostEmuMisuseName(OFFHOST_EMU_LEAK), "leak") && !d.offhostEmuMisuseName(OFFHOST_EMU_MISUSES));
+  CHECK(!strcmp(d.offhostEmuMisuseName(OFFHOST_EMU_LEAK), "leak") &&
+        !d.offhostEmuMisuseName(OFFHOST_EMU_MISUSES));
   MISUSED(OFFHOST_EMU_DOUBLE_FREE, 1);
   CHECK(d.offhostEmuMisuseText(0, text, sizeof text) == 0);
 }

@@ -360,7 +360,9 @@ CASE(a_descriptor_opened_anew_is_refused, MISUSE) {
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
   int again = open(path, O_RDWR | O_CLOEXEC);
   CHECK(again >= 0);
-  IS(d.cuMemImportFromShareableHandle(&h, (void *)(intptr_t)again, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR), CUDA_ERROR_INVALID_VALUE);
+  IS(d.cuMemImportFromShareableHandle(&h, (void *)(intptr_t)again,
+                                      CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR),
+     CUDA_ERROR_INVALID_VALUE);
   MISUSED(OFFHOST_EMU_FOREIGN_DESCRIPTOR, 1);
   close(again);
   close(fd);

@@ -51,7 +51,8 @@ static const char *result_name(CUresult result) {
 
 void check_result(CUresult got, CUresult want, const char *text, const char *file, int line) {
   if (got == want) return;
-  fprintf(stderr, "%s:%d: %s gave %s (%d), want %s (%d)\n", file, line, text, result_name(got), got, result_name(want), want);
+  fprintf(stderr, "%s:%d: %s gave %s (%d), want %s (%d)\n", file, line, text, result_name(got), got,
+          result_name(want), want);
   _exit(1);
 }
 
@@ -59,7 +60,8 @@ void check_misuse(int kind, unsigned long count, const char *file, int line) {
   if (!emulated()) return;
   unsigned long got = d.offhostEmuMisuseCount(kind), all = d.offhostEmuMisuseCount(-1);
   if (got != count || all != got) {
-    fprintf(stderr, "%s:%d: %s was noted %lu times, want %lu, and others %lu times\n", file, line, d.offhostEmuMisuseName(kind), got, count, all - got);
+    fprintf(stderr, "%s:%d: %s was noted %lu times, want %lu, and others %lu times\n", file, line,
+            d.offhostEmuMisuseName(kind), got, count, all - got);
     _exit(1);
   }
   d.offhostEmuReset();
@@ -114,7 +116,8 @@ struct job {
 static void start(struct job *j, const struct entry *c) {
   j->entry = c;
   j->log = memfd_create("log", MFD_CLOEXEC);
-  snprintf(j->directory, sizeof j->directory, "%s/offhost-conformance-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+  snprintf(j->directory, sizeof j->directory, "%s/offhost-conformance-XXXXXX",
+           access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
   if (j->log < 0 || !mkdtemp(j->directory)) {
     perror("starting a case");
     exit(2);
@@ -156,9 +159,9 @@ static const char *load_driver(void) {
   }
   const char *absent = NULL;
   void *function;
-#define FIND(name)                              \
-  function = dlsym(library, #name);             \
-  if (!function) absent = #name;                \
+#define FIND(name)                                                                                 \
+  function = dlsym(library, #name);                                                                \
+  if (!function) absent = #name;                                                                   \
   memcpy(&d.name, &function, sizeof function);
   EMULATOR(FIND)
   absent = NULL;
@@ -188,7 +191,8 @@ static void report(const struct job *j, bool verbose, bool quiet) {
   } else {
     failed++;
     printf("FAIL %s: ", name);
-    printf(WIFSIGNALED(status) ? "signal %d\n" : "exit code %d\n", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    printf(WIFSIGNALED(status) ? "signal %d\n" : "exit code %d\n",
+           WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     print_log(j->log);
   }
   close(j->log);

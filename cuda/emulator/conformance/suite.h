@@ -17,18 +17,18 @@
 /* What only the stand-in has. */
 enum {
   ANY = 0,
-  FAULTS = 1,     /* errors on demand */
-  CLOCK = 2,      /* copies that take as long as they should, and a record of them */
-  MISUSE = 4,     /* mistakes that are noticed; on a real driver they are undefined */
-  KERNEL = 8,     /* work of a given length that reads and writes memory */
+  FAULTS = 1,      /* errors on demand */
+  CLOCK = 2,       /* copies that take as long as they should, and a record of them */
+  MISUSE = 4,      /* mistakes that are noticed; on a real driver they are undefined */
+  KERNEL = 8,      /* work of a given length that reads and writes memory */
   ACCOUNTING = 16, /* a GPU whose memory nobody else uses, with exact figures */
-  SETTINGS = 32   /* environment variables of the stand-in */
+  SETTINGS = 32    /* environment variables of the stand-in */
 };
 
 /* A case: CASE(name, needs) { ... }. It passes by returning. */
-#define CASE(name, needs)                                                          \
-  static void name(void);                                                          \
-  __attribute__((constructor)) static void add_##name(void) { add_case(#name, needs, name); } \
+#define CASE(name, needs)                                                                          \
+  static void name(void);                                                                          \
+  __attribute__((constructor)) static void add_##name(void) { add_case(#name, needs, name); }      \
   static void name(void)
 
 void add_case(const char *name, unsigned needs, void (*run)(void));
@@ -85,7 +85,8 @@ size_t granule(void);
 CUmemAllocationProp properties(void);
 CUmemGenericAllocationHandle create(size_t bytes);
 struct region map_new(size_t bytes);
-void map_at(CUdeviceptr address, size_t bytes, CUmemGenericAllocationHandle handle, CUmemAccess_flags access);
+void map_at(CUdeviceptr address, size_t bytes, CUmemGenericAllocationHandle handle,
+            CUmemAccess_flags access);
 void unmap(struct region r); /* and release and give the addresses back */
 void allow(CUdeviceptr address, size_t bytes, CUmemAccess_flags access);
 int export_fd(CUmemGenericAllocationHandle handle);
@@ -115,109 +116,109 @@ void let_go(struct gate *g);
 enum { SHORT = 2000, LONG = 150000, VERY_LONG = 1000000 };
 
 /* The driver's functions, found with dlsym. */
-#define DRIVER(F)                          \
-  F(cuInit)                                \
-  F(cuDriverGetVersion)                    \
-  F(cuGetErrorName)                        \
-  F(cuGetErrorString)                      \
-  F(cuGetProcAddress_v2)                   \
-  F(cuDeviceGet)                           \
-  F(cuDeviceGetCount)                      \
-  F(cuDeviceGetName)                       \
-  F(cuDeviceGetUuid_v2)                    \
-  F(cuDeviceTotalMem_v2)                   \
-  F(cuDeviceGetAttribute)                  \
-  F(cuDeviceGetPCIBusId)                   \
-  F(cuDeviceGetByPCIBusId)                 \
-  F(cuDevicePrimaryCtxRetain)              \
-  F(cuDevicePrimaryCtxRelease_v2)          \
-  F(cuDevicePrimaryCtxReset_v2)            \
-  F(cuDevicePrimaryCtxSetFlags_v2)         \
-  F(cuDevicePrimaryCtxGetState)            \
-  F(cuCtxCreate_v2)                        \
-  F(cuCtxDestroy_v2)                       \
-  F(cuCtxPushCurrent_v2)                   \
-  F(cuCtxPopCurrent_v2)                    \
-  F(cuCtxSetCurrent)                       \
-  F(cuCtxGetCurrent)                       \
-  F(cuCtxGetDevice)                        \
-  F(cuCtxGetFlags)                         \
-  F(cuCtxGetApiVersion)                    \
-  F(cuCtxSynchronize)                      \
-  F(cuCtxGetStreamPriorityRange)           \
-  F(cuStreamCreate)                        \
-  F(cuStreamCreateWithPriority)            \
-  F(cuStreamDestroy_v2)                    \
-  F(cuStreamQuery)                         \
-  F(cuStreamSynchronize)                   \
-  F(cuStreamWaitEvent)                     \
-  F(cuStreamGetFlags)                      \
-  F(cuStreamGetPriority)                   \
-  F(cuStreamGetCtx)                        \
-  F(cuLaunchHostFunc)                      \
-  F(cuEventCreate)                         \
-  F(cuEventDestroy_v2)                     \
-  F(cuEventRecord)                         \
-  F(cuEventQuery)                          \
-  F(cuEventSynchronize)                    \
-  F(cuEventElapsedTime)                    \
-  F(cuMemGetInfo_v2)                       \
-  F(cuMemAlloc_v2)                         \
-  F(cuMemFree_v2)                          \
-  F(cuMemGetAddressRange_v2)               \
-  F(cuMemAllocHost_v2)                     \
-  F(cuMemHostAlloc)                        \
-  F(cuMemFreeHost)                         \
-  F(cuMemHostRegister_v2)                  \
-  F(cuMemHostUnregister)                   \
-  F(cuMemHostGetDevicePointer_v2)          \
-  F(cuMemHostGetFlags)                     \
-  F(cuPointerGetAttribute)                 \
-  F(cuPointerGetAttributes)                \
-  F(cuMemcpy)                              \
-  F(cuMemcpyAsync)                         \
-  F(cuMemcpyHtoD_v2)                       \
-  F(cuMemcpyDtoH_v2)                       \
-  F(cuMemcpyDtoD_v2)                       \
-  F(cuMemcpyHtoDAsync_v2)                  \
-  F(cuMemcpyDtoHAsync_v2)                  \
-  F(cuMemcpyDtoDAsync_v2)                  \
-  F(cuMemsetD8_v2)                         \
-  F(cuMemsetD16_v2)                        \
-  F(cuMemsetD32_v2)                        \
-  F(cuMemsetD8Async)                       \
-  F(cuMemsetD16Async)                      \
-  F(cuMemsetD32Async)                      \
-  F(cuMemGetAllocationGranularity)         \
-  F(cuMemCreate)                           \
-  F(cuMemRelease)                          \
-  F(cuMemRetainAllocationHandle)           \
-  F(cuMemGetAllocationPropertiesFromHandle) \
-  F(cuMemExportToShareableHandle)          \
-  F(cuMemImportFromShareableHandle)        \
-  F(cuMemAddressReserve)                   \
-  F(cuMemAddressFree)                      \
-  F(cuMemMap)                              \
-  F(cuMemUnmap)                            \
-  F(cuMemSetAccess)                        \
+#define DRIVER(F)                                                                                  \
+  F(cuInit)                                                                                        \
+  F(cuDriverGetVersion)                                                                            \
+  F(cuGetErrorName)                                                                                \
+  F(cuGetErrorString)                                                                              \
+  F(cuGetProcAddress_v2)                                                                           \
+  F(cuDeviceGet)                                                                                   \
+  F(cuDeviceGetCount)                                                                              \
+  F(cuDeviceGetName)                                                                               \
+  F(cuDeviceGetUuid_v2)                                                                            \
+  F(cuDeviceTotalMem_v2)                                                                           \
+  F(cuDeviceGetAttribute)                                                                          \
+  F(cuDeviceGetPCIBusId)                                                                           \
+  F(cuDeviceGetByPCIBusId)                                                                         \
+  F(cuDevicePrimaryCtxRetain)                                                                      \
+  F(cuDevicePrimaryCtxRelease_v2)                                                                  \
+  F(cuDevicePrimaryCtxReset_v2)                                                                    \
+  F(cuDevicePrimaryCtxSetFlags_v2)                                                                 \
+  F(cuDevicePrimaryCtxGetState)                                                                    \
+  F(cuCtxCreate_v2)                                                                                \
+  F(cuCtxDestroy_v2)                                                                               \
+  F(cuCtxPushCurrent_v2)                                                                           \
+  F(cuCtxPopCurrent_v2)                                                                            \
+  F(cuCtxSetCurrent)                                                                               \
+  F(cuCtxGetCurrent)                                                                               \
+  F(cuCtxGetDevice)                                                                                \
+  F(cuCtxGetFlags)                                                                                 \
+  F(cuCtxGetApiVersion)                                                                            \
+  F(cuCtxSynchronize)                                                                              \
+  F(cuCtxGetStreamPriorityRange)                                                                   \
+  F(cuStreamCreate)                                                                                \
+  F(cuStreamCreateWithPriority)                                                                    \
+  F(cuStreamDestroy_v2)                                                                            \
+  F(cuStreamQuery)                                                                                 \
+  F(cuStreamSynchronize)                                                                           \
+  F(cuStreamWaitEvent)                                                                             \
+  F(cuStreamGetFlags)                                                                              \
+  F(cuStreamGetPriority)                                                                           \
+  F(cuStreamGetCtx)                                                                                \
+  F(cuLaunchHostFunc)                                                                              \
+  F(cuEventCreate)                                                                                 \
+  F(cuEventDestroy_v2)                                                                             \
+  F(cuEventRecord)                                                                                 \
+  F(cuEventQuery)                                                                                  \
+  F(cuEventSynchronize)                                                                            \
+  F(cuEventElapsedTime)                                                                            \
+  F(cuMemGetInfo_v2)                                                                               \
+  F(cuMemAlloc_v2)                                                                                 \
+  F(cuMemFree_v2)                                                                                  \
+  F(cuMemGetAddressRange_v2)                                                                       \
+  F(cuMemAllocHost_v2)                                                                             \
+  F(cuMemHostAlloc)                                                                                \
+  F(cuMemFreeHost)                                                                                 \
+  F(cuMemHostRegister_v2)                                                                          \
+  F(cuMemHostUnregister)                                                                           \
+  F(cuMemHostGetDevicePointer_v2)                                                                  \
+  F(cuMemHostGetFlags)                                                                             \
+  F(cuPointerGetAttribute)                                                                         \
+  F(cuPointerGetAttributes)                                                                        \
+  F(cuMemcpy)                                                                                      \
+  F(cuMemcpyAsync)                                                                                 \
+  F(cuMemcpyHtoD_v2)                                                                               \
+  F(cuMemcpyDtoH_v2)                                                                               \
+  F(cuMemcpyDtoD_v2)                                                                               \
+  F(cuMemcpyHtoDAsync_v2)                                                                          \
+  F(cuMemcpyDtoHAsync_v2)                                                                          \
+  F(cuMemcpyDtoDAsync_v2)                                                                          \
+  F(cuMemsetD8_v2)                                                                                 \
+  F(cuMemsetD16_v2)                                                                                \
+  F(cuMemsetD32_v2)                                                                                \
+  F(cuMemsetD8Async)                                                                               \
+  F(cuMemsetD16Async)                                                                              \
+  F(cuMemsetD32Async)                                                                              \
+  F(cuMemGetAllocationGranularity)                                                                 \
+  F(cuMemCreate)                                                                                   \
+  F(cuMemRelease)                                                                                  \
+  F(cuMemRetainAllocationHandle)                                                                   \
+  F(cuMemGetAllocationPropertiesFromHandle)                                                        \
+  F(cuMemExportToShareableHandle)                                                                  \
+  F(cuMemImportFromShareableHandle)                                                                \
+  F(cuMemAddressReserve)                                                                           \
+  F(cuMemAddressFree)                                                                              \
+  F(cuMemMap)                                                                                      \
+  F(cuMemUnmap)                                                                                    \
+  F(cuMemSetAccess)                                                                                \
   F(cuMemGetAccess)
 
 /* And those that only the stand-in has. */
-#define EMULATOR(F)       \
-  F(offhostEmuVersion)    \
-  F(offhostEmuMisuseName) \
-  F(offhostEmuMisuseCount) \
-  F(offhostEmuMisuseText) \
-  F(offhostEmuReset)      \
-  F(offhostEmuLeaks)      \
-  F(offhostEmuSticky)     \
-  F(offhostEmuFault)      \
-  F(offhostEmuFaultsClear) \
-  F(offhostEmuFaultsArmed) \
-  F(offhostEmuKernel)     \
-  F(offhostEmuChecksum)   \
-  F(offhostEmuNow)        \
-  F(offhostEmuCopies)     \
+#define EMULATOR(F)                                                                                \
+  F(offhostEmuVersion)                                                                             \
+  F(offhostEmuMisuseName)                                                                          \
+  F(offhostEmuMisuseCount)                                                                         \
+  F(offhostEmuMisuseText)                                                                          \
+  F(offhostEmuReset)                                                                               \
+  F(offhostEmuLeaks)                                                                               \
+  F(offhostEmuSticky)                                                                              \
+  F(offhostEmuFault)                                                                               \
+  F(offhostEmuFaultsClear)                                                                         \
+  F(offhostEmuFaultsArmed)                                                                         \
+  F(offhostEmuKernel)                                                                              \
+  F(offhostEmuChecksum)                                                                            \
+  F(offhostEmuNow)                                                                                 \
+  F(offhostEmuCopies)                                                                              \
   F(offhostEmuBandwidth)
 
 #define MEMBER(name) __typeof__(name) *name;

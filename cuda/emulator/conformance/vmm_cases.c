@@ -225,7 +225,8 @@ CASE(a_handle_knows_its_properties, ANY) {
   begin();
   CUmemGenericAllocationHandle h = create(granule());
   OK(d.cuMemGetAllocationPropertiesFromHandle(&p, h));
-  CHECK(p.type == CU_MEM_ALLOCATION_TYPE_PINNED && p.location.type == CU_MEM_LOCATION_TYPE_DEVICE && p.location.id == 0);
+  CHECK(p.type == CU_MEM_ALLOCATION_TYPE_PINNED && p.location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
+        p.location.id == 0);
   CHECK(p.requestedHandleTypes == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
   OK(d.cuMemRelease(h));
 }
@@ -238,7 +239,8 @@ CASE(only_what_was_made_for_it_is_exported, ANY) {
   CUmemAllocationProp p = properties();
   p.requestedHandleTypes = CU_MEM_HANDLE_TYPE_NONE;
   OK(d.cuMemCreate(&h, g, &p, 0));
-  CHECK(d.cuMemExportToShareableHandle(&fd, h, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0) != CUDA_SUCCESS);
+  CHECK(d.cuMemExportToShareableHandle(&fd, h, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0) !=
+        CUDA_SUCCESS);
   OK(d.cuMemRelease(h));
 }
 
@@ -264,9 +266,11 @@ CASE(a_descriptor_of_something_else_is_refused, ANY) {
   begin();
   granule();
   int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-  CHECK(d.cuMemImportFromShareableHandle(&h, (void *)(intptr_t)fd, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) != CUDA_SUCCESS);
+  CHECK(d.cuMemImportFromShareableHandle(&h, (void *)(intptr_t)fd,
+                                         CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) != CUDA_SUCCESS);
   close(fd);
-  CHECK(d.cuMemImportFromShareableHandle(&h, (void *)(intptr_t)fd, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) != CUDA_SUCCESS);
+  CHECK(d.cuMemImportFromShareableHandle(&h, (void *)(intptr_t)fd,
+                                         CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) != CUDA_SUCCESS);
 }
 
 CASE(memory_goes_with_the_last_that_holds_it, ACCOUNTING) {

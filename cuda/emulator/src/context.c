@@ -13,27 +13,33 @@ static struct context *primary;
 static unsigned retained, primary_flags;
 static unsigned contexts; /* live ones that cuCtxCreate made */
 
-static struct context *object(CUcontext handle) { return handle_get(A_CONTEXT, (uint64_t)(uintptr_t)handle); }
+static struct context *object(CUcontext handle) {
+  return handle_get(A_CONTEXT, (uint64_t)(uintptr_t)handle);
+}
 static CUcontext current(void) { return depth ? stack[depth - 1] : NULL; }
 struct context *context_current(void) { return object(current()); }
 
 static CUresult check(CUcontext handle) {
   if (object(handle)) return CUDA_SUCCESS;
-  return handle_was(A_CONTEXT, (uint64_t)(uintptr_t)handle) ? CUDA_ERROR_CONTEXT_IS_DESTROYED : CUDA_ERROR_INVALID_CONTEXT;
+  return handle_was(A_CONTEXT, (uint64_t)(uintptr_t)handle) ? CUDA_ERROR_CONTEXT_IS_DESTROYED
+                                                            : CUDA_ERROR_INVALID_CONTEXT;
 }
 
 CUresult context_check(void) { return check(current()); }
 
 static bool flags_valid(unsigned flags) {
   unsigned schedule = flags & CU_CTX_SCHED_MASK;
-  bool one = schedule == CU_CTX_SCHED_AUTO || schedule == CU_CTX_SCHED_SPIN || schedule == CU_CTX_SCHED_YIELD || schedule == CU_CTX_SCHED_BLOCKING_SYNC;
-  return one && !(flags & ~(unsigned)(CU_CTX_SCHED_MASK | CU_CTX_MAP_HOST | CU_CTX_LMEM_RESIZE_TO_MAX));
+  bool one = schedule == CU_CTX_SCHED_AUTO || schedule == CU_CTX_SCHED_SPIN ||
+             schedule == CU_CTX_SCHED_YIELD || schedule == CU_CTX_SCHED_BLOCKING_SYNC;
+  return one &&
+         !(flags & ~(unsigned)(CU_CTX_SCHED_MASK | CU_CTX_MAP_HOST | CU_CTX_LMEM_RESIZE_TO_MAX));
 }
 
 static CUresult make(unsigned flags, struct context **made) {
   struct physical *overhead = NULL;
   if (settings.context) {
-    CUresult result = physical_new((settings.context + PAGE - 1) / PAGE * PAGE, false, false, &overhead);
+    CUresult result =
+        physical_new((settings.context + PAGE - 1) / PAGE * PAGE, false, false, &overhead);
     if (result) return result;
   }
   struct context *c = allocate(sizeof *c);
@@ -67,7 +73,9 @@ static void destroy(struct context *c) {
   free(c);
 }
 
-static CUresult device_valid(CUdevice device) { return device == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE; }
+static CUresult device_valid(CUdevice device) {
+  return device == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+}
 
 static CUresult retain(CUcontext *handle, CUdevice device) {
   CUresult result = device_valid(device);
@@ -137,7 +145,9 @@ static CUresult create(CUcontext *handle, unsigned flags, CUdevice device) {
 static CUresult destroy_created(CUcontext handle) {
   struct context *c = object(handle);
   if (!c || c->primary) {
-    if (!c && handle_was(A_CONTEXT, (uint64_t)(uintptr_t)handle)) misuse(OFFHOST_EMU_DOUBLE_FREE, "cuCtxDestroy(%p): the context was destroyed before", (void *)handle);
+    if (!c && handle_was(A_CONTEXT, (uint64_t)(uintptr_t)handle))
+      misuse(OFFHOST_EMU_DOUBLE_FREE, "cuCtxDestroy(%p): the context was destroyed before",
+             (void *)handle);
     return check(handle) ? check(handle) : CUDA_ERROR_INVALID_CONTEXT;
   }
   if (current() == handle) depth--;
@@ -194,23 +204,56 @@ static CUresult priorities(int *least, int *greatest) {
 
 unsigned long context_leaks(bool note) {
   unsigned long n = retained + contexts;
-  if (n && note) misuse(OFFHOST_EMU_LEAK, "the primary context is retained %u times, %u other contexts were not destroyed", retained, contexts);
+  if (n && note)
+    misuse(OFFHOST_EMU_LEAK,
+           "the primary context is retained %u times, %u other contexts were not destroyed",
+           retained, contexts);
   return n;
 }
 
-API CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) ENTRY("cuDevicePrimaryCtxRetain", LIVE, retain(context, device))
-API CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) ENTRY("cuDevicePrimaryCtxRelease", LIVE, release(device))
-API CUresult cuDevicePrimaryCtxReset_v2(CUdevice device) ENTRY("cuDevicePrimaryCtxReset", LIVE, reset(device))
-API CUresult cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned flags) ENTRY("cuDevicePrimaryCtxSetFlags", LIVE, set_flags(device, flags))
-API CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned *flags, int *active) ENTRY("cuDevicePrimaryCtxGetState", INIT, state(device, flags, active))
-API CUresult cuCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device) ENTRY("cuCtxCreate", LIVE, create(context, flags, device))
-API CUresult cuCtxDestroy_v2(CUcontext context) ENTRY("cuCtxDestroy", LIVE, destroy_created(context))
-API CUresult cuCtxPushCurrent_v2(CUcontext context) ENTRY("cuCtxPushCurrent", INIT, push(context))
-API CUresult cuCtxPopCurrent_v2(CUcontext *context) ENTRY("cuCtxPopCurrent", INIT, pop(context))
-API CUresult cuCtxSetCurrent(CUcontext context) ENTRY("cuCtxSetCurrent", INIT, set_current(context))
-API CUresult cuCtxGetCurrent(CUcontext *context) ENTRY("cuCtxGetCurrent", INIT, get_current(context))
-API CUresult cuCtxGetDevice(CUdevice *device) ENTRY("cuCtxGetDevice", CONTEXT, get_device(device))
-API CUresult cuCtxGetFlags(unsigned *flags) ENTRY("cuCtxGetFlags", CONTEXT, get_flags(flags))
-API CUresult cuCtxGetApiVersion(CUcontext context, unsigned *version) ENTRY("cuCtxGetApiVersion", LIVE, api_version(context, version))
-API CUresult cuCtxSynchronize(void) ENTRY("cuCtxSynchronize", CONTEXT, context_wait(context_current()))
-API CUresult cuCtxGetStreamPriorityRange(int *least, int *greatest) ENTRY("cuCtxGetStreamPriorityRange", CONTEXT, priorities(least, greatest))
+API CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
+  ENTRY("cuDevicePrimaryCtxRetain", LIVE, retain(context, device));
+}
+API CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) {
+  ENTRY("cuDevicePrimaryCtxRelease", LIVE, release(device));
+}
+API CUresult cuDevicePrimaryCtxReset_v2(CUdevice device) {
+  ENTRY("cuDevicePrimaryCtxReset", LIVE, reset(device));
+}
+API CUresult cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned flags) {
+  ENTRY("cuDevicePrimaryCtxSetFlags", LIVE, set_flags(device, flags));
+}
+API CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned *flags, int *active) {
+  ENTRY("cuDevicePrimaryCtxGetState", INIT, state(device, flags, active));
+}
+API CUresult cuCtxCreate_v2(CUcontext *context, unsigned flags, CUdevice device) {
+  ENTRY("cuCtxCreate", LIVE, create(context, flags, device));
+}
+API CUresult cuCtxDestroy_v2(CUcontext context) {
+  ENTRY("cuCtxDestroy", LIVE, destroy_created(context));
+}
+API CUresult cuCtxPushCurrent_v2(CUcontext context) {
+  ENTRY("cuCtxPushCurrent", INIT, push(context));
+}
+API CUresult cuCtxPopCurrent_v2(CUcontext *context) {
+  ENTRY("cuCtxPopCurrent", INIT, pop(context));
+}
+API CUresult cuCtxSetCurrent(CUcontext context) {
+  ENTRY("cuCtxSetCurrent", INIT, set_current(context));
+}
+API CUresult cuCtxGetCurrent(CUcontext *context) {
+  ENTRY("cuCtxGetCurrent", INIT, get_current(context));
+}
+API CUresult cuCtxGetDevice(CUdevice *device) {
+  ENTRY("cuCtxGetDevice", CONTEXT, get_device(device));
+}
+API CUresult cuCtxGetFlags(unsigned *flags) { ENTRY("cuCtxGetFlags", CONTEXT, get_flags(flags)); }
+API CUresult cuCtxGetApiVersion(CUcontext context, unsigned *version) {
+  ENTRY("cuCtxGetApiVersion", LIVE, api_version(context, version));
+}
+API CUresult cuCtxSynchronize(void) {
+  ENTRY("cuCtxSynchronize", CONTEXT, context_wait(context_current()));
+}
+API CUresult cuCtxGetStreamPriorityRange(int *least, int *greatest) {
+  ENTRY("cuCtxGetStreamPriorityRange", CONTEXT, priorities(least, greatest));
+}

@@ -113,12 +113,28 @@ static CUresult by_bus_id(CUdevice *device, const char *text) {
   return CUDA_SUCCESS;
 }
 
-API CUresult cuDeviceGet(CUdevice *device, int ordinal) ENTRY("cuDeviceGet", INIT, get(device, ordinal))
-API CUresult cuDeviceGetCount(int *n) ENTRY("cuDeviceGetCount", INIT, count(n))
-API CUresult cuDeviceGetName(char *text, int length, CUdevice device) ENTRY("cuDeviceGetName", INIT, name(text, length, device))
-API CUresult cuDeviceGetUuid(CUuuid *id, CUdevice device) ENTRY("cuDeviceGetUuid", INIT, uuid(id, device))
-API CUresult cuDeviceGetUuid_v2(CUuuid *id, CUdevice device) ENTRY("cuDeviceGetUuid", INIT, uuid(id, device))
-API CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice device) ENTRY("cuDeviceTotalMem", INIT, total(bytes, device))
-API CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute which, CUdevice device) ENTRY("cuDeviceGetAttribute", INIT, attribute(value, which, device))
-API CUresult cuDeviceGetPCIBusId(char *text, int length, CUdevice device) ENTRY("cuDeviceGetPCIBusId", INIT, get_bus_id(text, length, device))
-API CUresult cuDeviceGetByPCIBusId(CUdevice *device, const char *text) ENTRY("cuDeviceGetByPCIBusId", INIT, by_bus_id(device, text))
+API CUresult cuDeviceGet(CUdevice *device, int ordinal) {
+  ENTRY("cuDeviceGet", INIT, get(device, ordinal));
+}
+API CUresult cuDeviceGetCount(int *n) { ENTRY("cuDeviceGetCount", INIT, count(n)); }
+API CUresult cuDeviceGetName(char *text, int length, CUdevice device) {
+  ENTRY("cuDeviceGetName", INIT, name(text, length, device));
+}
+API CUresult cuDeviceGetUuid(CUuuid *id, CUdevice device) {
+  ENTRY("cuDeviceGetUuid", INIT, uuid(id, device));
+}
+API CUresult cuDeviceGetUuid_v2(CUuuid *id, CUdevice device) {
+  ENTRY("cuDeviceGetUuid", INIT, uuid(id, device));
+}
+API CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice device) {
+  ENTRY("cuDeviceTotalMem", INIT, total(bytes, device));
+}
+API CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute which, CUdevice device) {
+  ENTRY("cuDeviceGetAttribute", INIT, attribute(value, which, device));
+}
+API CUresult cuDeviceGetPCIBusId(char *text, int length, CUdevice device) {
+  ENTRY("cuDeviceGetPCIBusId", INIT, get_bus_id(text, length, device));
+}
+API CUresult cuDeviceGetByPCIBusId(CUdevice *device, const char *text) {
+  ENTRY("cuDeviceGetByPCIBusId", INIT, by_bus_id(device, text));
+}

@@ -31,8 +31,8 @@
 
 enum {
   GRANULARITY = 2 << 20, /* of physical allocations and mappings */
-  PAGE = 64 << 10,       /* what a plain allocation is rounded up to: any host's page size divides it */
-  VERSION = 12040        /* of the driver interface */
+  PAGE = 64 << 10, /* what a plain allocation is rounded up to: any host's page size divides it */
+  VERSION = 12040  /* of the driver interface */
 };
 
 /* state.c */
@@ -46,13 +46,13 @@ enum needs {
 };
 
 struct settings {
-  uint64_t memory;          /* bytes that the GPU has */
-  uint64_t context;         /* bytes of them that each context takes */
-  uint64_t bandwidth[3];    /* by enum offhostEmuDirection, bytes a second; 0 is unpaced */
-  bool memory_given;        /* rather than the default */
-  bool abort;               /* on misuse */
-  bool read_only_register;  /* CU_MEMHOSTREGISTER_READ_ONLY is offered */
-  CUresult init;            /* what cuInit returns */
+  uint64_t memory;         /* bytes that the GPU has */
+  uint64_t context;        /* bytes of them that each context takes */
+  uint64_t bandwidth[3];   /* by enum offhostEmuDirection, bytes a second; 0 is unpaced */
+  bool memory_given;       /* rather than the default */
+  bool abort;              /* on misuse */
+  bool read_only_register; /* CU_MEMHOSTREGISTER_READ_ONLY is offered */
+  CUresult init;           /* what cuInit returns */
 };
 
 extern struct settings settings;
@@ -63,12 +63,12 @@ CUresult enter(const char *call, enum needs needs);
 /* Leaves it. */
 CUresult leave(CUresult result);
 
-/* The body of an exported function: what is returned is computed under the lock. */
-#define ENTRY(call, needs, result)              \
-  {                                             \
-    CUresult entered = enter(call, needs);      \
-    return entered ? entered : leave(result);   \
-  }
+/* What an exported function does: the result is computed under the lock. */
+#define ENTRY(call, needs, result)                                                                 \
+  do {                                                                                             \
+    CUresult entered = enter(call, needs);                                                         \
+    return entered ? entered : leave(result);                                                      \
+  } while (0)
 
 void lock(void);
 void unlock(void);
@@ -149,10 +149,10 @@ struct physical {
   int fd;
   uint64_t size;
   bool exportable;
-  unsigned references;    /* handles, mappings, operations */
-  unsigned handles;       /* how often the handle has to be released */
-  uint64_t handle;        /* 0: none */
-  unsigned char *bytes;   /* where the stand-in itself reaches the memory */
+  unsigned references;  /* handles, mappings, operations */
+  unsigned handles;     /* how often the handle has to be released */
+  uint64_t handle;      /* 0: none */
+  unsigned char *bytes; /* where the stand-in itself reaches the memory */
 };
 
 /* filled: its pages are there from the start, as they have to be for copies to keep pace. */
@@ -179,8 +179,8 @@ struct mapping {
 struct reservation {
   struct reservation *next;
   uint64_t address, size;
-  uint64_t asked;     /* bytes of a plain allocation, 0 for reserved addresses */
-  CUcontext context;  /* that a plain allocation belongs to */
+  uint64_t asked;    /* bytes of a plain allocation, 0 for reserved addresses */
+  CUcontext context; /* that a plain allocation belongs to */
   uint64_t id;
   struct mapping *mappings;
 };
@@ -193,7 +193,8 @@ struct reservation *space_all(void);
 
 /* Whether an address is a device's: reserved now, or in the part where those are made. */
 bool space_device(uint64_t address);
-struct mapping *space_map(struct reservation *r, uint64_t address, uint64_t size, struct physical *p);
+struct mapping *space_map(struct reservation *r, uint64_t address, uint64_t size,
+                          struct physical *p);
 void space_unmap(struct reservation *r, struct mapping *m);
 struct mapping *space_mapping(uint64_t address);
 
@@ -234,7 +235,7 @@ struct pinned {
   struct pinned *next;
   uint64_t address, size;
   unsigned flags;
-  bool allocated;    /* rather than registered */
+  bool allocated; /* rather than registered */
   bool read_only;
   CUcontext context;
 };
@@ -277,20 +278,20 @@ struct touch {
 
 struct operation {
   struct operation *next;
-  const char *call;          /* that queued it */
+  const char *call; /* that queued it */
   struct stream *stream;
   int64_t submitted;
   struct fence *done;
-  struct fence **after;      /* what has to end first, besides the stream's earlier work */
+  struct fence **after; /* what has to end first, besides the stream's earlier work */
   size_t after_count;
-  CUresult late;             /* an injected end */
+  CUresult late; /* an injected end */
   bool running;
   struct touch *touches;
   size_t touch_count;
 
   /* Runs it, from the earliest time on, and returns when it ended. NULL: nothing to do. */
   int64_t (*run)(struct operation *op, int64_t earliest);
-  void *data;                /* freed with it */
+  void *data; /* freed with it */
 };
 
 struct stream {
@@ -299,10 +300,10 @@ struct stream {
   struct context *context;
   unsigned flags;
   int priority;
-  struct fence *last;     /* of the operation queued last, NULL if none was */
+  struct fence *last; /* of the operation queued last, NULL if none was */
   struct operation *head, *tail;
   bool closing;
-  int64_t at;             /* when its last operation ended */
+  int64_t at;          /* when its last operation ended */
   pthread_cond_t work; /* something was queued, or the stream is closing */
 };
 
@@ -352,7 +353,8 @@ int64_t now(void);
 void sleep_until(int64_t at);
 
 /* Moves bytes through an engine; the lock is released meanwhile. */
-int64_t engine_move(int direction, const struct segments *to, const struct segments *from, int64_t earliest, CUstream stream);
+int64_t engine_move(int direction, const struct segments *to, const struct segments *from,
+                    int64_t earliest, CUstream stream);
 void engines_reset(void);
 
 /* memory.c */

@@ -12,8 +12,8 @@
 #include "emu.h"
 
 enum {
-  SLICE = 256 << 10,    /* bytes between two looks at the clock */
-  NAP = 200 * 1000,     /* ns; a shorter sleep is not worth it */
+  SLICE = 256 << 10,     /* bytes between two looks at the clock */
+  NAP = 200 * 1000,      /* ns; a shorter sleep is not worth it */
   LATE = 5 * 1000 * 1000 /* ns that a copy may end late before the plan follows */
 };
 
@@ -42,7 +42,8 @@ static int64_t duration(uint64_t bytes, uint64_t bandwidth) {
 }
 
 /* Without the lock. Both sides have the same length. */
-static uint64_t move(const struct segments *to, const struct segments *from, int64_t begin, uint64_t bandwidth) {
+static uint64_t move(const struct segments *to, const struct segments *from, int64_t begin,
+                     uint64_t bandwidth) {
   uint64_t done = 0, t = 0, f = 0;
   for (size_t i = 0, k = 0; i < to->count && k < from->count;) {
     uint64_t room = to->list[i].size - t, left = from->list[k].size - f;
@@ -58,7 +59,8 @@ static uint64_t move(const struct segments *to, const struct segments *from, int
   return done;
 }
 
-int64_t engine_move(int direction, const struct segments *to, const struct segments *from, int64_t earliest, CUstream stream) {
+int64_t engine_move(int direction, const struct segments *to, const struct segments *from,
+                    int64_t earliest, CUstream stream) {
   struct engine *e = &engines[direction];
   unsigned long ticket = e->next++;
   while (e->serving != ticket) wait_for_change();

@@ -78,7 +78,8 @@ static const struct {
     R(CUDA_ERROR_NOT_SUPPORTED, "not supported"),
     R(CUDA_ERROR_SYSTEM_NOT_READY, "the system is not ready"),
     R(CUDA_ERROR_SYSTEM_DRIVER_MISMATCH, "driver and library do not match"),
-    R(CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE, "the compatibility mode is not supported on this device"),
+    R(CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE,
+      "the compatibility mode is not supported on this device"),
     R(CUDA_ERROR_MPS_CONNECTION_FAILED, "no connection to MPS"),
     R(CUDA_ERROR_MPS_RPC_FAILURE, "a call to MPS failed"),
     R(CUDA_ERROR_MPS_SERVER_NOT_READY, "the MPS server is not ready"),
@@ -112,7 +113,9 @@ static int find(CUresult code) {
 }
 
 bool error_known(CUresult code) { return find(code) < RESULTS; }
-const char *error_name(CUresult code) { return error_known(code) ? results[find(code)].name : "unknown result"; }
+const char *error_name(CUresult code) {
+  return error_known(code) ? results[find(code)].name : "unknown result";
+}
 
 /* Both set the text to NULL for a code that they do not know. Neither is a call that can
  * fail otherwise: they serve where everything else does. */

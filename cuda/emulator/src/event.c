@@ -25,7 +25,9 @@ static void discard(struct event *e) {
 static CUresult find(CUevent handle, struct event **found) {
   *found = handle_get(AN_EVENT, (uint64_t)(uintptr_t)handle);
   if (*found) return CUDA_SUCCESS;
-  if (handle_was(AN_EVENT, (uint64_t)(uintptr_t)handle)) misuse(OFFHOST_EMU_USE_AFTER_FREE, "%s: event %p was destroyed before", current_call(), (void *)handle);
+  if (handle_was(AN_EVENT, (uint64_t)(uintptr_t)handle))
+    misuse(OFFHOST_EMU_USE_AFTER_FREE, "%s: event %p was destroyed before", current_call(),
+           (void *)handle);
   return CUDA_ERROR_INVALID_HANDLE;
 }
 
@@ -44,7 +46,9 @@ static CUresult create(CUevent *handle, unsigned flags) {
 static CUresult destroy(CUevent handle) {
   struct event *e = handle_get(AN_EVENT, (uint64_t)(uintptr_t)handle);
   if (!e) {
-    if (handle_was(AN_EVENT, (uint64_t)(uintptr_t)handle)) misuse(OFFHOST_EMU_DOUBLE_FREE, "cuEventDestroy(%p): the event was destroyed before", (void *)handle);
+    if (handle_was(AN_EVENT, (uint64_t)(uintptr_t)handle))
+      misuse(OFFHOST_EMU_DOUBLE_FREE, "cuEventDestroy(%p): the event was destroyed before",
+             (void *)handle);
     return CUDA_ERROR_INVALID_HANDLE;
   }
   discard(e);
@@ -94,7 +98,8 @@ static CUresult elapsed(float *milliseconds, CUevent start, CUevent end) {
   if (!result) result = find(end, &b);
   if (result) return result;
   if (!milliseconds) return CUDA_ERROR_INVALID_VALUE;
-  if (((a->flags | b->flags) & CU_EVENT_DISABLE_TIMING) || !a->last || !b->last) return CUDA_ERROR_INVALID_HANDLE;
+  if (((a->flags | b->flags) & CU_EVENT_DISABLE_TIMING) || !a->last || !b->last)
+    return CUDA_ERROR_INVALID_HANDLE;
   if (!a->last->done || !b->last->done) return CUDA_ERROR_NOT_READY;
   *milliseconds = (float)((double)(b->last->at - a->last->at) / 1e6);
   return CUDA_SUCCESS;
@@ -117,10 +122,20 @@ unsigned long events_leaks(CUcontext context, bool note) {
   return n;
 }
 
-API CUresult cuEventCreate(CUevent *event, unsigned flags) ENTRY("cuEventCreate", CONTEXT, create(event, flags))
-API CUresult cuEventDestroy_v2(CUevent event) ENTRY("cuEventDestroy", CONTEXT, destroy(event))
-API CUresult cuEventRecord(CUevent event, CUstream stream) ENTRY("cuEventRecord", CONTEXT, record(event, stream))
-API CUresult cuEventQuery(CUevent event) ENTRY("cuEventQuery", CONTEXT, query(event))
-API CUresult cuEventSynchronize(CUevent event) ENTRY("cuEventSynchronize", CONTEXT, synchronize(event))
-API CUresult cuEventElapsedTime(float *milliseconds, CUevent start, CUevent end) ENTRY("cuEventElapsedTime", CONTEXT, elapsed(milliseconds, start, end))
-API CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) ENTRY("cuStreamWaitEvent", CONTEXT, wait_for(stream, event, flags))
+API CUresult cuEventCreate(CUevent *event, unsigned flags) {
+  ENTRY("cuEventCreate", CONTEXT, create(event, flags));
+}
+API CUresult cuEventDestroy_v2(CUevent event) { ENTRY("cuEventDestroy", CONTEXT, destroy(event)); }
+API CUresult cuEventRecord(CUevent event, CUstream stream) {
+  ENTRY("cuEventRecord", CONTEXT, record(event, stream));
+}
+API CUresult cuEventQuery(CUevent event) { ENTRY("cuEventQuery", CONTEXT, query(event)); }
+API CUresult cuEventSynchronize(CUevent event) {
+  ENTRY("cuEventSynchronize", CONTEXT, synchronize(event));
+}
+API CUresult cuEventElapsedTime(float *milliseconds, CUevent start, CUevent end) {
+  ENTRY("cuEventElapsedTime", CONTEXT, elapsed(milliseconds, start, end));
+}
+API CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) {
+  ENTRY("cuStreamWaitEvent", CONTEXT, wait_for(stream, event, flags));
+}

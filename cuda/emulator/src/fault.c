@@ -8,8 +8,8 @@
 struct fault {
   struct fault *next;
   char function[64];
-  unsigned until;  /* calls that still pass */
-  unsigned count;  /* calls that then fail, if not all */
+  unsigned until; /* calls that still pass */
+  unsigned count; /* calls that then fail, if not all */
   bool all;
   CUresult code;
   unsigned flags;
@@ -60,12 +60,15 @@ CUresult fault_late(void) {
 
 void fault_unused(void) {
   if (!late) return;
-  misuse(OFFHOST_EMU_BAD_FAULT, "a late fault (%s) was set for %s, which queued no work", error_name(late), current_call());
+  misuse(OFFHOST_EMU_BAD_FAULT, "a late fault (%s) was set for %s, which queued no work",
+         error_name(late), current_call());
   late = CUDA_SUCCESS;
 }
 
-static CUresult arm(const char *function, unsigned nth, unsigned count, CUresult code, unsigned flags) {
-  if (!function || !nth || !code || !error_known(code) || (flags & ~(OFFHOST_EMU_FAULT_STICKY | OFFHOST_EMU_FAULT_LATE)))
+static CUresult arm(const char *function, unsigned nth, unsigned count, CUresult code,
+                    unsigned flags) {
+  if (!function || !nth || !code || !error_known(code) ||
+      (flags & ~(OFFHOST_EMU_FAULT_STICKY | OFFHOST_EMU_FAULT_LATE)))
     return CUDA_ERROR_INVALID_VALUE;
   if (!function_known(function)) return CUDA_ERROR_NOT_FOUND;
   struct fault *f = allocate(sizeof *f), **end = &faults;
@@ -114,7 +117,8 @@ CUresult faults_parse(const char *text) {
     CUresult result = CUDA_SUCCESS;
     const char *rest = parse_one(text, &result);
     if (!rest || result) {
-      say("OFFHOST_EMU_FAULT: cannot use %s: want function:nth:code[:sticky|:late], nth being 3, 3x5 or 3+, separated by commas, with a function of the stand-in and a result of the driver", text);
+      say("OFFHOST_EMU_FAULT: cannot use %s: want function:nth:code[:sticky|:late], nth being 3, 3x5 or 3+, separated by commas, with a function of the stand-in and a result of the driver",
+          text);
       return CUDA_ERROR_SYSTEM_NOT_READY;
     }
     text = rest;
@@ -122,7 +126,8 @@ CUresult faults_parse(const char *text) {
   return CUDA_SUCCESS;
 }
 
-API CUresult offhostEmuFault(const char *function, unsigned nth, unsigned count, CUresult code, unsigned flags) {
+API CUresult offhostEmuFault(const char *function, unsigned nth, unsigned count, CUresult code,
+                             unsigned flags) {
   lock();
   CUresult result = arm(function, nth, count, code, flags);
   unlock();

@@ -75,7 +75,8 @@ static uint64_t sum(void) {
   uint64_t used = 0, size;
   ino_t inode;
   for (struct dirent *e; (e = readdir(d));)
-    if (parse(e->d_name, &size, &inode) && (physical_of_inode(inode) || !reap(e->d_name))) used += size;
+    if (parse(e->d_name, &size, &inode) && (physical_of_inode(inode) || !reap(e->d_name)))
+      used += size;
   closedir(d);
   return used;
 }
@@ -106,32 +107,37 @@ static CUresult refuse(const char *what) {
 static CUresult agree_on_total(void) {
   bool first = file_lock(users, LOCK_EX | LOCK_NB);
   char text[32] = "";
-  if (!first && pread(users, text, sizeof text - 1, 0) <= 0) return refuse("the file users is unreadable");
+  if (!first && pread(users, text, sizeof text - 1, 0) <= 0)
+    return refuse("the file users is unreadable");
   total = first ? settings.memory : strtoull(text, NULL, 10);
   if (!first && settings.memory_given && settings.memory != total) {
-    say("OFFHOST_EMU_MEMORY is %" PRIu64 ", but other processes use %s with %" PRIu64, settings.memory, path, total);
+    say("OFFHOST_EMU_MEMORY is %" PRIu64 ", but other processes use %s with %" PRIu64,
+        settings.memory, path, total);
     return CUDA_ERROR_SYSTEM_NOT_READY;
   }
   if (first) {
     int n = snprintf(text, sizeof text, "%" PRIu64 "\n", total);
-    if (ftruncate(users, 0) || pwrite(users, text, (size_t)n, 0) != n) return refuse("cannot write the file users");
+    if (ftruncate(users, 0) || pwrite(users, text, (size_t)n, 0) != n)
+      return refuse("cannot write the file users");
   }
   if (!file_lock(users, LOCK_SH)) return refuse("cannot lock the file users");
   return CUDA_SUCCESS;
 }
 
-CUresult gpu_open(void) {
+static CUresult open_all(void) {
   const char *given = getenv("OFFHOST_EMU_DIR");
   if (given && *given)
     snprintf(path, sizeof path, "%s", given);
   else
-    snprintf(path, sizeof path, "%s/offhost-emu-%u", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm", (unsigned)getuid());
+    snprintf(path, sizeof path, "%s/offhost-emu-%u", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm",
+             (unsigned)getuid());
   if (mkdir(path, 0700) && errno != EEXIST) return refuse("cannot make it");
   directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
   struct stat s;
   if (directory < 0 || fstat(directory, &s)) return refuse("cannot open it");
   if (s.st_uid != geteuid() || (s.st_mode & 077)) {
-    say("the GPU's directory %s has to be the user's own and closed to others: mode 0700, not %04o of user %u", path, (unsigned)s.st_mode & 07777, (unsigned)s.st_uid);
+    say("the GPU's directory %s has to be the user's own and closed to others: mode 0700, not %04o of user %u",
+        path, (unsigned)s.st_mode & 07777, (unsigned)s.st_uid);
     return CUDA_ERROR_SYSTEM_NOT_READY;
   }
   device = s.st_dev;
@@ -145,6 +151,21 @@ CUresult gpu_open(void) {
   CUresult result = agree_on_total();
   if (!result) sum(); /* memory of processes that were killed goes back to the host */
   leave_directory();
+  return result;
+}
+
+static void close_one(int *fd) {
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+}
+
+CUresult gpu_open(void) {
+  CUresult result = open_all();
+  if (result) {
+    close_one(&directory);
+    close_one(&guard);
+    close_one(&users);
+  }
   return result;
 }
 
@@ -166,7 +187,8 @@ static CUresult take(uint64_t size, bool exportable, bool filled, int *fd, ino_t
               (!filled || fallocate(*fd, 0, 0, (off_t)size) == 0 || errno == EOPNOTSUPP) &&
               renameat(directory, "new", directory, name) == 0;
   if (made) return CUDA_SUCCESS;
-  say("the host has no room in %s for an allocation of %" PRIu64 " bytes: %s", path, size, strerror(errno));
+  say("the host has no room in %s for an allocation of %" PRIu64 " bytes: %s", path, size,
+      strerror(errno));
   unlinkat(directory, "new", 0);
   close(*fd);
   return CUDA_ERROR_OUT_OF_MEMORY;
@@ -193,7 +215,10 @@ bool gpu_recognise(int fd, uint64_t *size, bool *exportable, ino_t *inode) {
     known = fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && named.st_ino == s.st_ino;
   }
   if (known && !file_lock(fd, LOCK_EX | LOCK_NB)) {
-    misuse(OFFHOST_EMU_FOREIGN_DESCRIPTOR, "descriptor %d was opened anew by its path: only what cuMemExportToShareableHandle gave, and duplicates of it, keep memory", fd);
+    misuse(
+        OFFHOST_EMU_FOREIGN_DESCRIPTOR,
+        "descriptor %d was opened anew by its path: only what cuMemExportToShareableHandle gave, and duplicates of it, keep memory",
+        fd);
     known = false;
   }
   leave_directory();

@@ -57,7 +57,8 @@ void *handle_get(enum kind kind, uint64_t handle) {
 bool handle_was(enum kind kind, uint64_t handle) {
   uint64_t generation;
   struct slot *s = slot_of(kind, handle, &generation);
-  return s && generation && (generation < s->generation || (generation == s->generation && !s->object));
+  return s && generation &&
+         (generation < s->generation || (generation == s->generation && !s->object));
 }
 
 void handle_free(uint64_t handle) {

@@ -25,7 +25,8 @@ API uint64_t offhostEmuChecksum(uint64_t seed, const void *bytes, size_t count) 
 }
 
 static uint64_t checksum_of(const struct segments *s, uint64_t seed) {
-  for (size_t i = 0; i < s->count; i++) seed = offhostEmuChecksum(seed, s->list[i].bytes, s->list[i].size);
+  for (size_t i = 0; i < s->count; i++)
+    seed = offhostEmuChecksum(seed, s->list[i].bytes, s->list[i].size);
   return seed;
 }
 
@@ -48,7 +49,8 @@ static void write_all(const struct kernel *k) {
     if (!(k->ranges[i].access & OFFHOST_EMU_WRITE)) continue;
     struct segments s = space_segments(k->ranges[i].address, k->ranges[i].bytes);
     unlock();
-    for (size_t n = 0; n < s.count; n++) memset(s.list[n].bytes, (int)k->ranges[i].fill, s.list[n].size);
+    for (size_t n = 0; n < s.count; n++)
+      memset(s.list[n].bytes, (int)k->ranges[i].fill, s.list[n].size);
     lock();
     segments_free(&s);
   }
@@ -64,7 +66,9 @@ static int64_t run(struct operation *op, int64_t earliest) {
   lock();
   if (operation_may(op)) {
     uint64_t after = read_all(k);
-    if (after != before) misuse(OFFHOST_EMU_CHANGED_IN_USE, "%s: what it reads was changed meanwhile", operation_text(op, text, sizeof text));
+    if (after != before)
+      misuse(OFFHOST_EMU_CHANGED_IN_USE, "%s: what it reads was changed meanwhile",
+             operation_text(op, text, sizeof text));
     write_all(k);
     if (k->checksum) *k->checksum = after;
   }
@@ -72,7 +76,8 @@ static int64_t run(struct operation *op, int64_t earliest) {
   return at > end ? at : end;
 }
 
-static CUresult launch(CUstream stream, const struct offhostEmuRange *ranges, unsigned count, unsigned microseconds, uint64_t *checksum) {
+static CUresult launch(CUstream stream, const struct offhostEmuRange *ranges, unsigned count,
+                       unsigned microseconds, uint64_t *checksum) {
   struct stream *s;
   CUresult result = stream_find_own(stream, &s);
   if (result) return result;
@@ -80,7 +85,9 @@ static CUresult launch(CUstream stream, const struct offhostEmuRange *ranges, un
   for (unsigned i = 0; i < count; i++) {
     const struct offhostEmuRange *r = &ranges[i];
     unsigned known = OFFHOST_EMU_READ | OFFHOST_EMU_WRITE;
-    if (!r->bytes || !r->access || (r->access & ~known) || r->fill > 255 || r->bytes > UINT64_MAX - r->address) return CUDA_ERROR_INVALID_VALUE;
+    if (!r->bytes || !r->access || (r->access & ~known) || r->fill > 255 ||
+        r->bytes > UINT64_MAX - r->address)
+      return CUDA_ERROR_INVALID_VALUE;
   }
   struct kernel *k = allocate(sizeof *k + count * sizeof *ranges);
   k->microseconds = microseconds;
@@ -89,9 +96,12 @@ static CUresult launch(CUstream stream, const struct offhostEmuRange *ranges, un
   if (count) memcpy(k->ranges, ranges, count * sizeof *ranges);
   struct operation *op = operation_new(run, k);
   for (unsigned i = 0; i < count; i++)
-    operation_touches(op, (struct touch){ranges[i].address, ranges[i].bytes, ranges[i].access & OFFHOST_EMU_WRITE, true});
+    operation_touches(op, (struct touch){ranges[i].address, ranges[i].bytes,
+                                         ranges[i].access & OFFHOST_EMU_WRITE, true});
   return operation_submit(s, op);
 }
 
-API CUresult offhostEmuKernel(CUstream stream, const struct offhostEmuRange *ranges, unsigned count, unsigned microseconds, uint64_t *checksum)
-    ENTRY("offhostEmuKernel", CONTEXT, launch(stream, ranges, count, microseconds, checksum))
+API CUresult offhostEmuKernel(CUstream stream, const struct offhostEmuRange *ranges, unsigned count,
+                              unsigned microseconds, uint64_t *checksum) {
+  ENTRY("offhostEmuKernel", CONTEXT, launch(stream, ranges, count, microseconds, checksum));
+}

@@ -5,12 +5,12 @@
 
 #include "emu.h"
 
-#define LEGACY(plain)                                                                        \
-  API void plain(void);                                                                      \
-  API void plain(void) {                                                                     \
-    say("MISUSE old-entry-point: " #plain " was called; what is meant is its later version " \
-        "(" #plain "_v2), which NVIDIA's header puts in its place");                         \
-    abort();                                                                                 \
+#define LEGACY(plain)                                                                              \
+  API void plain(void);                                                                            \
+  API void plain(void) {                                                                           \
+    say("MISUSE old-entry-point: " #plain " was called; what is meant is its later version "       \
+        "(" #plain "_v2), which NVIDIA's header puts in its place");                               \
+    abort();                                                                                       \
   }
 
 #undef cuDeviceTotalMem

@@ -32,7 +32,9 @@ static CUresult free_plain(uint64_t address) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   struct operation *op = operation_on(address, r->asked);
-  if (op) misuse(OFFHOST_EMU_FREE_IN_USE, "cuMemFree(0x%" PRIx64 "): %s still uses it", address, operation_text(op, text, sizeof text));
+  if (op)
+    misuse(OFFHOST_EMU_FREE_IN_USE, "cuMemFree(0x%" PRIx64 "): %s still uses it", address,
+           operation_text(op, text, sizeof text));
   CUresult result = context_wait(context_current());
   r = space_find(address); /* another thread may have freed it meanwhile */
   if (result || !r || r->address != address) return result;
@@ -71,12 +73,20 @@ unsigned long memory_leaks(CUcontext context, bool note) {
   for (struct reservation *r = space_all(); r; r = r->next) {
     if (!r->asked || (context && r->context != context)) continue;
     n++;
-    if (note) misuse(OFFHOST_EMU_LEAK, "device memory 0x%" PRIx64 " of %" PRIu64 " bytes was not freed", r->address, r->asked);
+    if (note)
+      misuse(OFFHOST_EMU_LEAK, "device memory 0x%" PRIx64 " of %" PRIu64 " bytes was not freed",
+             r->address, r->asked);
   }
   return n;
 }
 
-API CUresult cuMemAlloc_v2(CUdeviceptr *address, size_t size) ENTRY("cuMemAlloc", CONTEXT, allocate_plain(address, size))
-API CUresult cuMemFree_v2(CUdeviceptr address) ENTRY("cuMemFree", CONTEXT, free_plain(address))
-API CUresult cuMemGetInfo_v2(size_t *available, size_t *total) ENTRY("cuMemGetInfo", CONTEXT, info(available, total))
-API CUresult cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size, CUdeviceptr address) ENTRY("cuMemGetAddressRange", CONTEXT, range(base, size, address))
+API CUresult cuMemAlloc_v2(CUdeviceptr *address, size_t size) {
+  ENTRY("cuMemAlloc", CONTEXT, allocate_plain(address, size));
+}
+API CUresult cuMemFree_v2(CUdeviceptr address) { ENTRY("cuMemFree", CONTEXT, free_plain(address)); }
+API CUresult cuMemGetInfo_v2(size_t *available, size_t *total) {
+  ENTRY("cuMemGetInfo", CONTEXT, info(available, total));
+}
+API CUresult cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size, CUdeviceptr address) {
+  ENTRY("cuMemGetAddressRange", CONTEXT, range(base, size, address));
+}

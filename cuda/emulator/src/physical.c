@@ -17,8 +17,10 @@ struct physical *physical_of_inode(ino_t inode) {
   return p;
 }
 
-static CUresult adopt(int fd, ino_t inode, uint64_t size, bool exportable, bool filled, struct physical **made) {
-  void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | (filled ? MAP_POPULATE : 0), fd, 0);
+static CUresult adopt(int fd, ino_t inode, uint64_t size, bool exportable, bool filled,
+                      struct physical **made) {
+  void *bytes =
+      mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | (filled ? MAP_POPULATE : 0), fd, 0);
   if (bytes == MAP_FAILED) {
     say("cannot map an allocation of %" PRIu64 " bytes: %s", size, strerror(errno));
     close(fd);
@@ -26,7 +28,13 @@ static CUresult adopt(int fd, ino_t inode, uint64_t size, bool exportable, bool 
     return CUDA_ERROR_OPERATING_SYSTEM;
   }
   struct physical *p = allocate(sizeof *p);
-  *p = (struct physical){.next = all, .inode = inode, .fd = fd, .size = size, .exportable = exportable, .references = 1, .bytes = bytes};
+  *p = (struct physical){.next = all,
+                         .inode = inode,
+                         .fd = fd,
+                         .size = size,
+                         .exportable = exportable,
+                         .references = 1,
+                         .bytes = bytes};
   all = p;
   *made = p;
   return CUDA_SUCCESS;
@@ -89,7 +97,10 @@ unsigned long physical_leaks(bool note) {
   for (struct physical *p = all; p; p = p->next) {
     n += p->handles;
     if (p->handles && note)
-      misuse(OFFHOST_EMU_LEAK, "allocation 0x%" PRIx64 " of %" PRIu64 " bytes: its handle was not released (%u times)", p->handle, p->size, p->handles);
+      misuse(OFFHOST_EMU_LEAK,
+             "allocation 0x%" PRIx64 " of %" PRIu64
+             " bytes: its handle was not released (%u times)",
+             p->handle, p->size, p->handles);
   }
   return n;
 }

@@ -23,7 +23,12 @@ static bool overlaps(uint64_t address, uint64_t size) {
 
 static void add(uint64_t address, uint64_t size, unsigned flags, bool allocated) {
   struct pinned *p = allocate(sizeof *p);
-  *p = (struct pinned){.next = all, .address = address, .size = size, .flags = flags, .allocated = allocated, .context = context_current()->handle};
+  *p = (struct pinned){.next = all,
+                       .address = address,
+                       .size = size,
+                       .flags = flags,
+                       .allocated = allocated,
+                       .context = context_current()->handle};
   p->read_only = !allocated && (flags & CU_MEMHOSTREGISTER_READ_ONLY);
   all = p;
 }
@@ -32,7 +37,8 @@ static void discard(struct pinned *p) {
   struct pinned **at = &all;
   while (*at != p) at = &(*at)->next;
   *at = p->next;
-  gone_note(p->address, p->size, p->allocated ? "freed by cuMemFreeHost" : "unregistered by cuMemHostUnregister");
+  gone_note(p->address, p->size,
+            p->allocated ? "freed by cuMemFreeHost" : "unregistered by cuMemHostUnregister");
   if (p->allocated) munmap((void *)(uintptr_t)p->address, p->size);
   free(p);
 }
@@ -45,7 +51,9 @@ static bool present(uint64_t address, uint64_t size, bool write) {
   uint64_t at = address, from, to;
   while (maps && at < address + size && fgets(line, sizeof line, maps)) {
     bool whole = strchr(line, '\n') != NULL;
-    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &from, &to, rights) == 3 && from <= at && at < to && rights[0] == 'r' && (!write || rights[1] == 'w')) at = to;
+    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &from, &to, rights) == 3 && from <= at &&
+        at < to && rights[0] == 'r' && (!write || rights[1] == 'w'))
+      at = to;
     for (int c; !whole && (c = fgetc(maps)) != EOF && c != '\n';) continue;
   }
   if (maps) fclose(maps);
@@ -54,7 +62,8 @@ static bool present(uint64_t address, uint64_t size, bool write) {
 
 static CUresult allocate_host(void **address, size_t size, unsigned flags) {
   if (!address || !size || (flags & ~7u)) return CUDA_ERROR_INVALID_VALUE;
-  void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  void *p =
+      mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (p == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
   add((uint64_t)(uintptr_t)p, size, flags, true);
   *address = p;
@@ -64,7 +73,9 @@ static CUresult allocate_host(void **address, size_t size, unsigned flags) {
 static bool in_use(struct pinned *p) {
   char text[160];
   struct operation *op = operation_on(p->address, p->size);
-  if (op) misuse(OFFHOST_EMU_FREE_IN_USE, "%s(0x%" PRIx64 "): %s still uses the memory", current_call(), p->address, operation_text(op, text, sizeof text));
+  if (op)
+    misuse(OFFHOST_EMU_FREE_IN_USE, "%s(0x%" PRIx64 "): %s still uses the memory", current_call(),
+           p->address, operation_text(op, text, sizeof text));
   return op != NULL;
 }
 
@@ -73,14 +84,16 @@ static bool in_use(struct pinned *p) {
 static void wait_if_in_use(struct pinned *p) {
   uint64_t address = p->address;
   if (!in_use(p)) return;
-  while (pinned_find(address) && operation_on(address, pinned_find(address)->size)) wait_for_change();
+  while (pinned_find(address) && operation_on(address, pinned_find(address)->size))
+    wait_for_change();
 }
 
 static CUresult free_host(uint64_t address) {
   struct pinned *p = pinned_find(address);
   if (!p || p->address != address || !p->allocated) {
     const char *how = gone_how(address, 1);
-    if (how && !p) misuse(OFFHOST_EMU_DOUBLE_FREE, "cuMemFreeHost(0x%" PRIx64 "): %s before", address, how);
+    if (how && !p)
+      misuse(OFFHOST_EMU_DOUBLE_FREE, "cuMemFreeHost(0x%" PRIx64 "): %s before", address, how);
     return CUDA_ERROR_INVALID_VALUE;
   }
   wait_if_in_use(p);
@@ -89,10 +102,12 @@ static CUresult free_host(uint64_t address) {
 }
 
 static CUresult register_host(uint64_t address, size_t size, unsigned flags) {
-  const unsigned known = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP | CU_MEMHOSTREGISTER_READ_ONLY;
+  const unsigned known =
+      CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP | CU_MEMHOSTREGISTER_READ_ONLY;
   bool read_only = flags & CU_MEMHOSTREGISTER_READ_ONLY;
   if (flags & CU_MEMHOSTREGISTER_IOMEMORY) return CUDA_ERROR_NOT_SUPPORTED;
-  if (!address || !size || size > UINT64_MAX - address || (flags & ~known)) return CUDA_ERROR_INVALID_VALUE;
+  if (!address || !size || size > UINT64_MAX - address || (flags & ~known))
+    return CUDA_ERROR_INVALID_VALUE;
   if (read_only && !settings.read_only_register) return CUDA_ERROR_NOT_SUPPORTED;
   if (overlaps(address, size)) return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
   if (!present(address, size, !read_only)) return CUDA_ERROR_INVALID_VALUE;
@@ -104,7 +119,9 @@ static CUresult unregister_host(uint64_t address) {
   struct pinned *p = pinned_find(address);
   if (!p || p->address != address || p->allocated) {
     const char *how = gone_how(address, 1);
-    if (how && !p) misuse(OFFHOST_EMU_DOUBLE_FREE, "cuMemHostUnregister(0x%" PRIx64 "): %s before", address, how);
+    if (how && !p)
+      misuse(OFFHOST_EMU_DOUBLE_FREE, "cuMemHostUnregister(0x%" PRIx64 "): %s before", address,
+             how);
     return p && p->allocated ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
   }
   wait_if_in_use(p);
@@ -137,17 +154,33 @@ unsigned long pinned_leaks(CUcontext context, bool note) {
   for (struct pinned *p = all; p; p = p->next) {
     if (context && p->context != context) continue;
     n++;
-    if (note) misuse(OFFHOST_EMU_LEAK, "host memory 0x%" PRIx64 " of %" PRIu64 " bytes was not %s", p->address, p->size, p->allocated ? "freed" : "unregistered");
+    if (note)
+      misuse(OFFHOST_EMU_LEAK, "host memory 0x%" PRIx64 " of %" PRIu64 " bytes was not %s",
+             p->address, p->size, p->allocated ? "freed" : "unregistered");
   }
   return n;
 }
 
 #define HOST(p) ((uint64_t)(uintptr_t)(p))
 
-API CUresult cuMemHostAlloc(void **address, size_t size, unsigned flags) ENTRY("cuMemHostAlloc", CONTEXT, allocate_host(address, size, flags))
-API CUresult cuMemAllocHost_v2(void **address, size_t size) ENTRY("cuMemAllocHost", CONTEXT, allocate_host(address, size, 0))
-API CUresult cuMemFreeHost(void *address) ENTRY("cuMemFreeHost", CONTEXT, free_host(HOST(address)))
-API CUresult cuMemHostRegister_v2(void *address, size_t size, unsigned flags) ENTRY("cuMemHostRegister", CONTEXT, register_host(HOST(address), size, flags))
-API CUresult cuMemHostUnregister(void *address) ENTRY("cuMemHostUnregister", CONTEXT, unregister_host(HOST(address)))
-API CUresult cuMemHostGetDevicePointer_v2(CUdeviceptr *device, void *host, unsigned flags) ENTRY("cuMemHostGetDevicePointer", CONTEXT, device_pointer(device, HOST(host), flags))
-API CUresult cuMemHostGetFlags(unsigned *flags, void *host) ENTRY("cuMemHostGetFlags", CONTEXT, get_flags(flags, HOST(host)))
+API CUresult cuMemHostAlloc(void **address, size_t size, unsigned flags) {
+  ENTRY("cuMemHostAlloc", CONTEXT, allocate_host(address, size, flags));
+}
+API CUresult cuMemAllocHost_v2(void **address, size_t size) {
+  ENTRY("cuMemAllocHost", CONTEXT, allocate_host(address, size, 0));
+}
+API CUresult cuMemFreeHost(void *address) {
+  ENTRY("cuMemFreeHost", CONTEXT, free_host(HOST(address)));
+}
+API CUresult cuMemHostRegister_v2(void *address, size_t size, unsigned flags) {
+  ENTRY("cuMemHostRegister", CONTEXT, register_host(HOST(address), size, flags));
+}
+API CUresult cuMemHostUnregister(void *address) {
+  ENTRY("cuMemHostUnregister", CONTEXT, unregister_host(HOST(address)));
+}
+API CUresult cuMemHostGetDevicePointer_v2(CUdeviceptr *device, void *host, unsigned flags) {
+  ENTRY("cuMemHostGetDevicePointer", CONTEXT, device_pointer(device, HOST(host), flags));
+}
+API CUresult cuMemHostGetFlags(unsigned *flags, void *host) {
+  ENTRY("cuMemHostGetFlags", CONTEXT, get_flags(flags, HOST(host)));
+}

@@ -33,7 +33,8 @@ static uint64_t take_anywhere(uint64_t size, uint64_t alignment) {
   if (!got) return 0;
   uint64_t address = (got + alignment - 1) / alignment * alignment;
   if (address > got) munmap((void *)(uintptr_t)got, address - got);
-  if (got + alignment > address) munmap((void *)(uintptr_t)(address + size), got + alignment - address);
+  if (got + alignment > address)
+    munmap((void *)(uintptr_t)(address + size), got + alignment - address);
   return address;
 }
 
@@ -73,14 +74,18 @@ struct reservation *space_find(uint64_t address) {
   return r;
 }
 
-bool space_device(uint64_t address) { return space_find(address) || (address >= first && address < end); }
+bool space_device(uint64_t address) {
+  return space_find(address) || (address >= first && address < end);
+}
 
-struct mapping *space_map(struct reservation *r, uint64_t address, uint64_t size, struct physical *p) {
+struct mapping *space_map(struct reservation *r, uint64_t address, uint64_t size,
+                          struct physical *p) {
   struct mapping **at = &r->mappings;
   while (*at && (*at)->address + (*at)->size <= address) at = &(*at)->next;
   if (*at && (*at)->address < address + size) return NULL;
   struct mapping *m = allocate(sizeof *m);
-  *m = (struct mapping){.next = *at, .address = address, .size = size, .physical = physical_keep(p)};
+  *m =
+      (struct mapping){.next = *at, .address = address, .size = size, .physical = physical_keep(p)};
   *at = m;
   return m;
 }
@@ -118,7 +123,8 @@ enum access space_check(uint64_t address, uint64_t size, bool write) {
   for (uint64_t at = address; at < address + size;) {
     struct mapping *m = mapping_in(r, at);
     if (!m) return UNMAPPED;
-    bool allowed = write ? m->access == CU_MEM_ACCESS_FLAGS_PROT_READWRITE : m->access != CU_MEM_ACCESS_FLAGS_PROT_NONE;
+    bool allowed = write ? m->access == CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+                         : m->access != CU_MEM_ACCESS_FLAGS_PROT_NONE;
     if (!allowed) verdict = FORBIDDEN;
     at = m->address + m->size;
   }
@@ -136,7 +142,8 @@ struct segments space_segments(uint64_t address, uint64_t size) {
       if (!grown) abort();
       s.list = grown;
     }
-    s.list[s.count] = (struct segment){m->physical->bytes + (at - m->address), until - at, physical_keep(m->physical)};
+    s.list[s.count] = (struct segment){m->physical->bytes + (at - m->address), until - at,
+                                       physical_keep(m->physical)};
     at = until;
   }
   return s;
@@ -174,7 +181,8 @@ const char *gone_how(uint64_t address, uint64_t size) {
   size_t kept = gone_count < GONE ? gone_count : GONE;
   for (size_t n = 0; n < kept; n++) {
     size_t i = (gone_count - 1 - n) % GONE;
-    if (address < gone[i].address + gone[i].size && gone[i].address < address + (size ? size : 1)) return gone[i].how;
+    if (address < gone[i].address + gone[i].size && gone[i].address < address + (size ? size : 1))
+      return gone[i].how;
   }
   return NULL;
 }
@@ -182,7 +190,9 @@ const char *gone_how(uint64_t address, uint64_t size) {
 void misuse_unmapped(const char *what, uint64_t address, uint64_t size) {
   const char *how = gone_how(address, size);
   if (how)
-    misuse(OFFHOST_EMU_USE_AFTER_FREE, "%s: 0x%" PRIx64 " and %" PRIu64 " bytes on: %s before", what, address, size, how);
+    misuse(OFFHOST_EMU_USE_AFTER_FREE, "%s: 0x%" PRIx64 " and %" PRIu64 " bytes on: %s before",
+           what, address, size, how);
   else
-    misuse(OFFHOST_EMU_NOT_MAPPED, "%s: 0x%" PRIx64 " and %" PRIu64 " bytes on are not all mapped", what, address, size);
+    misuse(OFFHOST_EMU_NOT_MAPPED, "%s: 0x%" PRIx64 " and %" PRIu64 " bytes on are not all mapped",
+           what, address, size);
 }

@@ -68,9 +68,13 @@ static bool number(const char *name, uint64_t *value) {
   char *rest;
   errno = 0;
   unsigned long long n = strtoull(text, &rest, 10);
-  unsigned shift = !strcmp(rest, "KiB") ? 10 : !strcmp(rest, "MiB") ? 20 : !strcmp(rest, "GiB") ? 30 : 0;
+  unsigned shift = !strcmp(rest, "KiB")   ? 10
+                   : !strcmp(rest, "MiB") ? 20
+                   : !strcmp(rest, "GiB") ? 30
+                                          : 0;
   if (*text < '0' || *text > '9' || errno || (*rest && !shift) || n > UINT64_MAX >> shift) {
-    say("%s=%s: want a number, with KiB, MiB or GiB behind it if it should count those", name, text);
+    say("%s=%s: want a number, with KiB, MiB or GiB behind it if it should count those", name,
+        text);
     return false;
   }
   *value = (uint64_t)n << shift;
@@ -82,14 +86,16 @@ static CUresult configure(void) {
   settings.memory = (uint64_t)1 << 30;
   settings.memory_given = getenv("OFFHOST_EMU_MEMORY") && *getenv("OFFHOST_EMU_MEMORY");
   settings.abort = true;
-  if (!number("OFFHOST_EMU_MEMORY", &settings.memory) || !number("OFFHOST_EMU_CONTEXT", &settings.context) ||
+  if (!number("OFFHOST_EMU_MEMORY", &settings.memory) ||
+      !number("OFFHOST_EMU_CONTEXT", &settings.context) ||
       !number("OFFHOST_EMU_H2D", &settings.bandwidth[OFFHOST_EMU_H2D]) ||
       !number("OFFHOST_EMU_D2H", &settings.bandwidth[OFFHOST_EMU_D2H]) ||
       !number("OFFHOST_EMU_READ_ONLY_REGISTER", &read_only) || !number("OFFHOST_EMU_INIT", &init))
     return CUDA_ERROR_SYSTEM_NOT_READY;
   settings.read_only_register = read_only != 0;
   if (settings.memory < GRANULARITY || settings.memory % GRANULARITY) {
-    say("OFFHOST_EMU_MEMORY is %llu bytes: want a multiple of %d above 0", (unsigned long long)settings.memory, GRANULARITY);
+    say("OFFHOST_EMU_MEMORY is %llu bytes: want a multiple of %d above 0",
+        (unsigned long long)settings.memory, GRANULARITY);
     return CUDA_ERROR_SYSTEM_NOT_READY;
   }
   if (init > INT32_MAX || !error_known((CUresult)init)) {
@@ -137,7 +143,10 @@ CUresult enter(const char *call, enum needs needs) {
   call_name = call;
   CUresult result = CUDA_SUCCESS;
   if (callback) {
-    misuse(OFFHOST_EMU_CALL_IN_CALLBACK, "%s is called by a host function of cuLaunchHostFunc, which may call nothing of the driver", call);
+    misuse(
+        OFFHOST_EMU_CALL_IN_CALLBACK,
+        "%s is called by a host function of cuLaunchHostFunc, which may call nothing of the driver",
+        call);
     result = CUDA_ERROR_NOT_PERMITTED;
   } else if (needs >= INIT && !initialised) {
     result = CUDA_ERROR_NOT_INITIALIZED;
@@ -176,7 +185,7 @@ API CUresult cuInit(unsigned flags) {
   configured = result == CUDA_SUCCESS;
   unlock();
   if (result) return result;
-  ENTRY("cuInit", ANYTIME, init(flags))
+  ENTRY("cuInit", ANYTIME, init(flags));
 }
 
 static CUresult version(int *v) {
@@ -185,7 +194,7 @@ static CUresult version(int *v) {
   return CUDA_SUCCESS;
 }
 
-API CUresult cuDriverGetVersion(int *v) ENTRY("cuDriverGetVersion", ANYTIME, version(v))
+API CUresult cuDriverGetVersion(int *v) { ENTRY("cuDriverGetVersion", ANYTIME, version(v)); }
 
 API int offhostEmuVersion(void) { return OFFHOST_EMU_VERSION; }
 

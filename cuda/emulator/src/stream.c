@@ -64,7 +64,8 @@ void operation_free(struct operation *op) {
 }
 
 const char *operation_text(const struct operation *op, char *text, size_t bytes) {
-  snprintf(text, bytes, "%s on stream %p (%s)", op->call, (void *)op->stream->handle, op->running ? "running" : "queued");
+  snprintf(text, bytes, "%s on stream %p (%s)", op->call, (void *)op->stream->handle,
+           op->running ? "running" : "queued");
   return text;
 }
 
@@ -72,7 +73,9 @@ struct operation *operation_on(uint64_t address, uint64_t size) {
   for (struct stream *s = all; s; s = s->next)
     for (struct operation *op = s->head; op; op = op->next)
       for (size_t i = 0; i < op->touch_count; i++)
-        if (address < op->touches[i].address + op->touches[i].size && op->touches[i].address < address + size) return op;
+        if (address < op->touches[i].address + op->touches[i].size &&
+            op->touches[i].address < address + size)
+          return op;
   return NULL;
 }
 
@@ -87,7 +90,10 @@ bool operation_may(const struct operation *op) {
     if (verdict == UNMAPPED)
       misuse_unmapped(text, t->address, t->size);
     else
-      misuse(OFFHOST_EMU_NO_ACCESS, "%s: 0x%" PRIx64 " and %" PRIu64 " bytes on may not be %s; cuMemSetAccess did not allow it", text, t->address, t->size, t->write ? "written" : "read");
+      misuse(OFFHOST_EMU_NO_ACCESS,
+             "%s: 0x%" PRIx64 " and %" PRIu64
+             " bytes on may not be %s; cuMemSetAccess did not allow it",
+             text, t->address, t->size, t->write ? "written" : "read");
     return false;
   }
   return true;
@@ -102,9 +108,13 @@ static void look_for_rivals(struct operation *op) {
     for (size_t i = 0; i < op->touch_count; i++)
       for (size_t k = 0; k < rival->touch_count; k++) {
         const struct touch *a = &op->touches[i], *b = &rival->touches[k];
-        if (!(a->write || b->write) || a->address >= b->address + b->size || b->address >= a->address + a->size) continue;
-        misuse(OFFHOST_EMU_RACE, "%s %s what %s %s, at 0x%" PRIx64 ", and nothing orders them", operation_text(op, mine, sizeof mine), a->write ? "writes" : "reads",
-               operation_text(rival, other, sizeof other), b->write ? "writes" : "reads", a->address > b->address ? a->address : b->address);
+        if (!(a->write || b->write) || a->address >= b->address + b->size ||
+            b->address >= a->address + a->size)
+          continue;
+        misuse(OFFHOST_EMU_RACE, "%s %s what %s %s, at 0x%" PRIx64 ", and nothing orders them",
+               operation_text(op, mine, sizeof mine), a->write ? "writes" : "reads",
+               operation_text(rival, other, sizeof other), b->write ? "writes" : "reads",
+               a->address > b->address ? a->address : b->address);
         return;
       }
   }
@@ -193,7 +203,8 @@ CUresult operation_submit(struct stream *s, struct operation *op) {
    * be left out. */
   if (s == c->null_stream) {
     for (struct stream *t = all; t; t = t->next)
-      if (t != s && t->context == c && !(t->flags & CU_STREAM_NON_BLOCKING)) operation_after(op, t->last);
+      if (t != s && t->context == c && !(t->flags & CU_STREAM_NON_BLOCKING))
+        operation_after(op, t->last);
   } else if (c->null_stream && !(s->flags & CU_STREAM_NON_BLOCKING)) {
     operation_after(op, c->null_stream->last);
   }
@@ -221,7 +232,9 @@ CUresult stream_find(CUstream handle, struct stream **found) {
   if (handle == CU_STREAM_PER_THREAD) return CUDA_ERROR_NOT_SUPPORTED;
   *found = handle_get(A_STREAM, (uint64_t)(uintptr_t)handle);
   if (*found) return CUDA_SUCCESS;
-  if (handle_was(A_STREAM, (uint64_t)(uintptr_t)handle)) misuse(OFFHOST_EMU_USE_AFTER_FREE, "%s: stream %p was destroyed before", current_call(), (void *)handle);
+  if (handle_was(A_STREAM, (uint64_t)(uintptr_t)handle))
+    misuse(OFFHOST_EMU_USE_AFTER_FREE, "%s: stream %p was destroyed before", current_call(),
+           (void *)handle);
   return CUDA_ERROR_INVALID_HANDLE;
 }
 
@@ -279,9 +292,12 @@ static CUresult create(CUstream *handle, unsigned flags, int priority) {
 /* Returns at once; the work that is queued is still done. */
 static CUresult destroy(CUstream handle) {
   struct stream *s = NULL;
-  if (!handle || handle == CU_STREAM_LEGACY || handle == CU_STREAM_PER_THREAD) return CUDA_ERROR_INVALID_HANDLE;
+  if (!handle || handle == CU_STREAM_LEGACY || handle == CU_STREAM_PER_THREAD)
+    return CUDA_ERROR_INVALID_HANDLE;
   if (!(s = handle_get(A_STREAM, (uint64_t)(uintptr_t)handle))) {
-    if (handle_was(A_STREAM, (uint64_t)(uintptr_t)handle)) misuse(OFFHOST_EMU_DOUBLE_FREE, "cuStreamDestroy(%p): the stream was destroyed before", (void *)handle);
+    if (handle_was(A_STREAM, (uint64_t)(uintptr_t)handle))
+      misuse(OFFHOST_EMU_DOUBLE_FREE, "cuStreamDestroy(%p): the stream was destroyed before",
+             (void *)handle);
     return CUDA_ERROR_INVALID_HANDLE;
   }
   close_stream(s);
@@ -350,12 +366,28 @@ static CUresult launch_host(CUstream handle, CUhostFn function, void *data) {
   return operation_submit(s, operation_new(call_host, h));
 }
 
-API CUresult cuStreamCreate(CUstream *stream, unsigned flags) ENTRY("cuStreamCreate", CONTEXT, create(stream, flags, 0))
-API CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int priority) ENTRY("cuStreamCreateWithPriority", CONTEXT, create(stream, flags, priority))
-API CUresult cuStreamDestroy_v2(CUstream stream) ENTRY("cuStreamDestroy", CONTEXT, destroy(stream))
-API CUresult cuStreamQuery(CUstream stream) ENTRY("cuStreamQuery", CONTEXT, query(stream))
-API CUresult cuStreamSynchronize(CUstream stream) ENTRY("cuStreamSynchronize", CONTEXT, synchronize(stream))
-API CUresult cuStreamGetFlags(CUstream stream, unsigned *flags) ENTRY("cuStreamGetFlags", CONTEXT, get_flags(stream, flags))
-API CUresult cuStreamGetPriority(CUstream stream, int *priority) ENTRY("cuStreamGetPriority", CONTEXT, get_priority(stream, priority))
-API CUresult cuStreamGetCtx(CUstream stream, CUcontext *context) ENTRY("cuStreamGetCtx", CONTEXT, get_context(stream, context))
-API CUresult cuLaunchHostFunc(CUstream stream, CUhostFn function, void *data) ENTRY("cuLaunchHostFunc", CONTEXT, launch_host(stream, function, data))
+API CUresult cuStreamCreate(CUstream *stream, unsigned flags) {
+  ENTRY("cuStreamCreate", CONTEXT, create(stream, flags, 0));
+}
+API CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int priority) {
+  ENTRY("cuStreamCreateWithPriority", CONTEXT, create(stream, flags, priority));
+}
+API CUresult cuStreamDestroy_v2(CUstream stream) {
+  ENTRY("cuStreamDestroy", CONTEXT, destroy(stream));
+}
+API CUresult cuStreamQuery(CUstream stream) { ENTRY("cuStreamQuery", CONTEXT, query(stream)); }
+API CUresult cuStreamSynchronize(CUstream stream) {
+  ENTRY("cuStreamSynchronize", CONTEXT, synchronize(stream));
+}
+API CUresult cuStreamGetFlags(CUstream stream, unsigned *flags) {
+  ENTRY("cuStreamGetFlags", CONTEXT, get_flags(stream, flags));
+}
+API CUresult cuStreamGetPriority(CUstream stream, int *priority) {
+  ENTRY("cuStreamGetPriority", CONTEXT, get_priority(stream, priority));
+}
+API CUresult cuStreamGetCtx(CUstream stream, CUcontext *context) {
+  ENTRY("cuStreamGetCtx", CONTEXT, get_context(stream, context));
+}
+API CUresult cuLaunchHostFunc(CUstream stream, CUhostFn function, void *data) {
+  ENTRY("cuLaunchHostFunc", CONTEXT, launch_host(stream, function, data));
+}
