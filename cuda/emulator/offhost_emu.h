@@ -60,9 +60,11 @@ CUresult offhostEmuSticky(void);
  * ("cuMemFree"), and the count - 1 after it return code and do nothing else; a count of 0
  * means all. STICKY leaves the process with the error as well. LATE lets the call succeed
  * and fails the work that it queued, when its turn comes; that error is always sticky.
+ * THREAD counts and fails only calls of the thread that set the fault.
  * Returns CUDA_ERROR_NOT_FOUND for a function that the stand-in does not have. */
 #define OFFHOST_EMU_FAULT_STICKY 1u
 #define OFFHOST_EMU_FAULT_LATE 2u
+#define OFFHOST_EMU_FAULT_THREAD 4u
 CUresult offhostEmuFault(const char *function, unsigned nth, unsigned count, CUresult code,
                          unsigned flags);
 void offhostEmuFaultsClear(void);

@@ -1,4 +1,6 @@
 /* Injected faults, and what a sticky error leaves behind. */
+#include <pthread.h>
+
 #include "suite.h"
 
 CASE(the_nth_call_fails, FAULTS) {
@@ -52,13 +54,32 @@ CASE(faults_come_from_the_environment, FAULTS) {
   CHECK(d.offhostEmuFaultsArmed() == 0);
 }
 
+static void *calls_elsewhere(void *context) {
+  size_t n;
+  OK(d.cuCtxSetCurrent(context));
+  OK(d.cuMemGetInfo_v2(&n, &n));
+  return NULL;
+}
+
+CASE(a_fault_of_one_thread, FAULTS) {
+  pthread_t t;
+  size_t n;
+  CUcontext c = begin();
+  OK(d.offhostEmuFault("cuMemGetInfo", 1, 1, CUDA_ERROR_UNKNOWN, OFFHOST_EMU_FAULT_THREAD));
+  CHECK(pthread_create(&t, NULL, calls_elsewhere, c) == 0);
+  CHECK(pthread_join(t, NULL) == 0);
+  CHECK(d.offhostEmuFaultsArmed() == 1);
+  IS(d.cuMemGetInfo_v2(&n, &n), CUDA_ERROR_UNKNOWN);
+  OK(d.cuMemGetInfo_v2(&n, &n));
+}
+
 CASE(faults_that_make_no_sense, FAULTS) {
   IS(d.offhostEmuFault("cuMakeCoffee", 1, 1, CUDA_ERROR_UNKNOWN, 0), CUDA_ERROR_NOT_FOUND);
   IS(d.offhostEmuFault("cuMemAlloc", 0, 1, CUDA_ERROR_UNKNOWN, 0), CUDA_ERROR_INVALID_VALUE);
   IS(d.offhostEmuFault("cuMemAlloc", 1, 1, CUDA_SUCCESS, 0), CUDA_ERROR_INVALID_VALUE);
   IS(d.offhostEmuFault("cuMemAlloc", 1, 1, (CUresult)12345, 0), CUDA_ERROR_INVALID_VALUE);
   IS(d.offhostEmuFault(NULL, 1, 1, CUDA_ERROR_UNKNOWN, 0), CUDA_ERROR_INVALID_VALUE);
-  IS(d.offhostEmuFault("cuMemAlloc", 1, 1, CUDA_ERROR_UNKNOWN, 4), CUDA_ERROR_INVALID_VALUE);
+  IS(d.offhostEmuFault("cuMemAlloc", 1, 1, CUDA_ERROR_UNKNOWN, 8), CUDA_ERROR_INVALID_VALUE);
 }
 
 static void nothing_works(CUresult error) {

@@ -356,6 +356,46 @@ CASE(weights_overwritten_while_read, MISUSE) {
   usleep(2 * LONG);
   put_pattern(elsewhere, 100, 2);
   OK(d.cuStreamSynchronize(s));
+  /* Seen as it is done, by another mapping, and in what the kernel read. */
+  CHECK(d.offhostEmuMisuseCount(OFFHOST_EMU_RACE) == 1);
+  CHECK(d.offhostEmuMisuseCount(OFFHOST_EMU_CHANGED_IN_USE) == 1);
+  CHECK(d.offhostEmuMisuseCount(-1) == 2);
+  d.offhostEmuReset();
+}
+
+CASE(memory_read_before_its_copy_has_ended, MISUSE) {
+  begin();
+  void *h;
+  OK(d.cuMemHostAlloc(&h, granule(), 0));
+  struct region r = map_new(granule()), again;
+  again.bytes = r.bytes;
+  OK(d.cuMemAddressReserve(&again.address, r.bytes, 0, 0, 0));
+  map_at(again.address, r.bytes, r.handle, CU_MEM_ACCESS_FLAGS_PROT_READ);
+  CUstream a = new_stream(), b = new_stream();
+  OK(d.offhostEmuBandwidth(OFFHOST_EMU_H2D, granule())); /* a second */
+  OK(d.cuMemcpyHtoDAsync_v2(r.address, h, r.bytes, a));
+  usleep(2 * LONG);
+  struct offhostEmuRange range = reading(again.address, 100);
+  OK(d.offhostEmuKernel(b, &range, 1, SHORT, NULL));
+  OK(d.cuStreamSynchronize(b));
+  OK(d.cuStreamSynchronize(a));
+  MISUSED(OFFHOST_EMU_RACE, 1);
+}
+
+CASE(a_pinned_buffer_filled_again_too_early, MISUSE) {
+  begin();
+  CUdeviceptr m;
+  size_t n = 4 * granule();
+  void *h;
+  OK(d.cuMemHostAlloc(&h, n, 0));
+  CUstream s = new_stream();
+  OK(d.cuMemAlloc_v2(&m, n));
+  OK(d.cuMemcpyHtoDAsync_v2(m, h, n, s)); /* and left alone */
+  OK(d.cuStreamSynchronize(s));
+  OK(d.offhostEmuBandwidth(OFFHOST_EMU_H2D, 10 * n));
+  OK(d.cuMemcpyHtoDAsync_v2(m, h, n, s));
+  memset(h, 7, n);
+  OK(d.cuStreamSynchronize(s));
   MISUSED(OFFHOST_EMU_CHANGED_IN_USE, 1);
 }
 

@@ -13,7 +13,20 @@ struct copy {
   struct side to, from;
   uint64_t size;
   int direction;
+  bool sampled;    /* the source is host memory that has to stay as it is meanwhile */
+  uint64_t sample; /* of it, when the copy was queued */
 };
+
+/* A checksum of 64 places at most, spread over all: enough to notice that a buffer was
+ * filled anew, and little beside the copy. */
+static uint64_t sample(const unsigned char *p, uint64_t size) {
+  enum { PLACES = 64, BYTES = 4096 };
+  if (size <= PLACES * BYTES) return offhostEmuChecksum(0, p, size);
+  uint64_t sum = 0;
+  for (uint64_t i = 0; i < PLACES; i++)
+    sum = offhostEmuChecksum(sum, p + (size - BYTES) / (PLACES - 1) * i, BYTES);
+  return sum;
+}
 
 static struct segments segments_of(struct side s, uint64_t size) {
   return s.device ? space_segments(s.address, size) : host_segments(s.address, size);
@@ -23,6 +36,11 @@ static int64_t run_copy(struct operation *op, int64_t earliest) {
   struct copy *c = op->data;
   struct segments to = segments_of(c->to, c->size), from = segments_of(c->from, c->size);
   int64_t end = engine_move(c->direction, &to, &from, earliest, op->stream->handle);
+  char text[160];
+  if (c->sampled && sample(from.list[0].bytes, c->size) != c->sample)
+    misuse(OFFHOST_EMU_CHANGED_IN_USE,
+           "%s: the host memory at 0x%" PRIx64 " was changed before the copy had ended",
+           operation_text(op, text, sizeof text), c->from.address);
   segments_free(&to);
   segments_free(&from);
   return end;
@@ -80,10 +98,10 @@ static CUresult copy(struct side to, struct side from, uint64_t size, CUstream s
   if (size > UINT64_MAX - to.address || size > UINT64_MAX - from.address)
     return CUDA_ERROR_INVALID_VALUE;
   struct copy *c = allocate(sizeof *c);
-  *c = (struct copy){to, from, size,
-                     to.device == from.device ? OFFHOST_EMU_D2D
-                     : to.device              ? OFFHOST_EMU_H2D
-                                              : OFFHOST_EMU_D2H};
+  *c = (struct copy){.to = to, .from = from, .size = size};
+  c->direction = to.device == from.device ? OFFHOST_EMU_D2D
+                 : to.device              ? OFFHOST_EMU_H2D
+                                          : OFFHOST_EMU_D2H;
   struct operation *op = operation_new(run_copy, c);
   bool to_locked = true, from_locked = true;
   result = check_side(to, size, true, queued, op, &to_locked);
@@ -91,6 +109,10 @@ static CUresult copy(struct side to, struct side from, uint64_t size, CUstream s
   if (result) {
     operation_free(op);
     return result;
+  }
+  if (queued && from_locked && !from.device) {
+    c->sampled = true;
+    c->sample = sample((const unsigned char *)(uintptr_t)from.address, size);
   }
   operation_submit(s, op);
   return queued && to_locked && from_locked ? CUDA_SUCCESS : fence_wait(s->last);

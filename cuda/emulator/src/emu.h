@@ -30,7 +30,6 @@
 #define PRINTF(text, first) __attribute__((format(printf, text, first)))
 
 enum {
-  GRANULARITY = 2 << 20, /* of physical allocations and mappings */
   PAGE = 64 << 10, /* what a plain allocation is rounded up to: any host's page size divides it */
   VERSION = 12040  /* of the driver interface */
 };
@@ -47,6 +46,7 @@ enum needs {
 
 struct settings {
   uint64_t memory;         /* bytes that the GPU has */
+  uint64_t granularity;    /* of physical allocations and mappings */
   uint64_t context;        /* bytes of them that each context takes */
   uint64_t bandwidth[3];   /* by enum offhostEmuDirection, bytes a second; 0 is unpaced */
   bool memory_given;       /* rather than the default */

@@ -1,4 +1,5 @@
 /* Faults that tests inject, by the function's name and the number of the call. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@ struct fault {
   bool all;
   CUresult code;
   unsigned flags;
+  pthread_t thread; /* that armed it */
 };
 
 static struct fault *faults;
@@ -36,6 +38,7 @@ CUresult fault_take(const char *call) {
   CUresult code = CUDA_SUCCESS;
   for (struct fault *f = faults; f && !code; f = f->next) {
     if (strcmp(f->function, call)) continue;
+    if (f->flags & OFFHOST_EMU_FAULT_THREAD && !pthread_equal(f->thread, pthread_self())) continue;
     if (f->until) {
       f->until--;
       continue;
@@ -68,7 +71,7 @@ void fault_unused(void) {
 static CUresult arm(const char *function, unsigned nth, unsigned count, CUresult code,
                     unsigned flags) {
   if (!function || !nth || !code || !error_known(code) ||
-      (flags & ~(OFFHOST_EMU_FAULT_STICKY | OFFHOST_EMU_FAULT_LATE)))
+      (flags & ~(OFFHOST_EMU_FAULT_STICKY | OFFHOST_EMU_FAULT_LATE | OFFHOST_EMU_FAULT_THREAD)))
     return CUDA_ERROR_INVALID_VALUE;
   if (!function_known(function)) return CUDA_ERROR_NOT_FOUND;
   struct fault *f = allocate(sizeof *f), **end = &faults;
@@ -78,6 +81,7 @@ static CUresult arm(const char *function, unsigned nth, unsigned count, CUresult
   f->all = count == 0;
   f->code = code;
   f->flags = flags;
+  f->thread = pthread_self();
   while (*end) end = &(*end)->next;
   *end = f;
   return CUDA_SUCCESS;

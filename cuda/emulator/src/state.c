@@ -84,18 +84,25 @@ static bool number(const char *name, uint64_t *value) {
 static CUresult configure(void) {
   uint64_t init = 0, read_only = 1;
   settings.memory = (uint64_t)1 << 30;
+  settings.granularity = 2 << 20;
   settings.memory_given = getenv("OFFHOST_EMU_MEMORY") && *getenv("OFFHOST_EMU_MEMORY");
   settings.abort = true;
   if (!number("OFFHOST_EMU_MEMORY", &settings.memory) ||
+      !number("OFFHOST_EMU_GRANULARITY", &settings.granularity) ||
       !number("OFFHOST_EMU_CONTEXT", &settings.context) ||
       !number("OFFHOST_EMU_H2D", &settings.bandwidth[OFFHOST_EMU_H2D]) ||
       !number("OFFHOST_EMU_D2H", &settings.bandwidth[OFFHOST_EMU_D2H]) ||
       !number("OFFHOST_EMU_READ_ONLY_REGISTER", &read_only) || !number("OFFHOST_EMU_INIT", &init))
     return CUDA_ERROR_SYSTEM_NOT_READY;
   settings.read_only_register = read_only != 0;
-  if (settings.memory < GRANULARITY || settings.memory % GRANULARITY) {
-    say("OFFHOST_EMU_MEMORY is %llu bytes: want a multiple of %d above 0",
-        (unsigned long long)settings.memory, GRANULARITY);
+  unsigned long long granularity = settings.granularity;
+  if (granularity < PAGE || granularity & (granularity - 1)) {
+    say("OFFHOST_EMU_GRANULARITY is %llu bytes: want a power of two from %d on", granularity, PAGE);
+    return CUDA_ERROR_SYSTEM_NOT_READY;
+  }
+  if (settings.memory < granularity || settings.memory % granularity) {
+    say("OFFHOST_EMU_MEMORY is %llu bytes: want a multiple of %llu above 0",
+        (unsigned long long)settings.memory, granularity);
     return CUDA_ERROR_SYSTEM_NOT_READY;
   }
   if (init > INT32_MAX || !error_known((CUresult)init)) {

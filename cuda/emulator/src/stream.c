@@ -99,6 +99,30 @@ bool operation_may(const struct operation *op) {
   return true;
 }
 
+static bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size) {
+  return a < b + b_size && b < a + a_size;
+}
+
+/* Whether two ranges have bytes in common. On the device that is not a matter of their
+ * addresses: the same memory may be mapped twice, and imported again. */
+static bool meet(const struct touch *a, const struct touch *b) {
+  if (a->device != b->device) return false;
+  if (!a->device) return overlap(a->address, a->size, b->address, b->size);
+  struct segments x = space_segments(a->address, a->size);
+  struct segments y = space_segments(b->address, b->size);
+  bool found = false;
+  for (size_t i = 0; i < x.count && !found; i++)
+    for (size_t k = 0; k < y.count && !found; k++) {
+      const struct segment *p = &x.list[i], *q = &y.list[k];
+      found = p->physical->inode == q->physical->inode &&
+              overlap((uint64_t)(p->bytes - p->physical->bytes), p->size,
+                      (uint64_t)(q->bytes - q->physical->bytes), q->size);
+    }
+  segments_free(&x);
+  segments_free(&y);
+  return found;
+}
+
 /* Two operations at once on the same bytes, one of them writing: no order was asked for. */
 static void look_for_rivals(struct operation *op) {
   char mine[160], other[160];
@@ -108,9 +132,7 @@ static void look_for_rivals(struct operation *op) {
     for (size_t i = 0; i < op->touch_count; i++)
       for (size_t k = 0; k < rival->touch_count; k++) {
         const struct touch *a = &op->touches[i], *b = &rival->touches[k];
-        if (!(a->write || b->write) || a->address >= b->address + b->size ||
-            b->address >= a->address + a->size)
-          continue;
+        if (!(a->write || b->write) || !meet(a, b)) continue;
         misuse(OFFHOST_EMU_RACE, "%s %s what %s %s, at 0x%" PRIx64 ", and nothing orders them",
                operation_text(op, mine, sizeof mine), a->write ? "writes" : "reads",
                operation_text(rival, other, sizeof other), b->write ? "writes" : "reads",

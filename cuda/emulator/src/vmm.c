@@ -11,7 +11,7 @@
 static bool on_device(const CUmemLocation *l) {
   return l->type == CU_MEM_LOCATION_TYPE_DEVICE && l->id == 0;
 }
-static bool aligned(uint64_t n) { return n % GRANULARITY == 0; }
+static bool aligned(uint64_t n) { return n % settings.granularity == 0; }
 
 static CUresult check_properties(const CUmemAllocationProp *prop) {
   if (!prop || prop->type != CU_MEM_ALLOCATION_TYPE_PINNED) return CUDA_ERROR_INVALID_VALUE;
@@ -28,7 +28,7 @@ static CUresult granularity(size_t *size, const CUmemAllocationProp *prop,
       option == CU_MEM_ALLOC_GRANULARITY_MINIMUM || option == CU_MEM_ALLOC_GRANULARITY_RECOMMENDED;
   if (!size || !known) return CUDA_ERROR_INVALID_VALUE;
   CUresult result = check_properties(prop);
-  if (!result) *size = GRANULARITY;
+  if (!result) *size = settings.granularity;
   return result;
 }
 
@@ -115,7 +115,8 @@ static CUresult reserve(CUdeviceptr *address, uint64_t size, uint64_t alignment,
     return CUDA_ERROR_INVALID_VALUE;
   if (size > (uint64_t)1 << 46 || alignment > (uint64_t)1 << 40) return CUDA_ERROR_OUT_OF_MEMORY;
   struct reservation *r =
-      space_reserve(size, alignment > GRANULARITY ? alignment : GRANULARITY, wanted);
+      space_reserve(size, alignment > settings.granularity ? alignment : settings.granularity,
+                    wanted);
   if (!r) return CUDA_ERROR_OUT_OF_MEMORY;
   *address = r->address;
   return CUDA_SUCCESS;
