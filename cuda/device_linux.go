@@ -1,0 +1,410 @@
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/offhost/offhost/cuda/internal/wire"
+	"github.com/offhost/offhost/host"
+	"github.com/offhost/offhost/host/units"
+)
+
+// slots is how many chunks can be in the ring: two copies are in flight in each direction,
+// and one may be late.
+const slots = 6
+
+// Device implements host.Worker. Submit, Compute, Lose and Stats may be called from any
+// goroutine; Wait, Now and Restore from one at a time.
+type Device struct {
+	cfg   Config
+	start time.Time
+	ring  *ring
+	// working are the goroutines of the present worker.
+	working sync.WaitGroup
+
+	mu          sync.Mutex
+	p           *process // nil while the device is lost
+	out         *outbox
+	asked       []chan<- units.Bytes // of free memory, in order
+	info        Info
+	epoch       int // of the worker
+	acts        map[host.OpID]*act
+	computes    map[host.CallID]bool
+	completions []host.Completion
+	last        time.Duration // that was told
+	lost        bool
+	closed      bool
+	stats       Stats
+	why         error // the last worker ended
+
+	wake chan struct{}
+}
+
+var (
+	_ host.Worker   = (*Device)(nil)
+	_ host.Restorer = (*Device)(nil)
+)
+
+// act is an action in flight.
+type act struct {
+	host.Action
+	slot   int
+	silent bool
+	read   chan<- []byte // of a chunk that is read
+}
+
+// New starts a worker and gives it the components. Close the device.
+func New(cfg Config) (*Device, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("cuda device: %w", err)
+	}
+	d := &Device{cfg: cfg, start: time.Now(), acts: map[host.OpID]*act{}, computes: map[host.CallID]bool{}, wake: make(chan struct{}, 1)}
+	if d.ring, err = newRing(slots, int64(cfg.Chunk)); err != nil {
+		return nil, fmt.Errorf("cuda device: %w", err)
+	}
+	if err := d.startWorker(); err != nil {
+		return nil, fmt.Errorf("cuda device: %w", errors.Join(err, d.ring.close()))
+	}
+	return d, nil
+}
+
+// startWorker starts a worker and waits until it is ready.
+func (d *Device) startWorker() error {
+	p, err := startProcess(d.cfg.Worker)
+	if err != nil {
+		return err
+	}
+	late := time.AfterFunc(d.cfg.StartTimeout, func() { p.cmd.Process.Kill() })
+	ready, err := d.introduce(p)
+	if !late.Stop() && err != nil {
+		err = fmt.Errorf("the worker was not ready within %v", d.cfg.StartTimeout)
+	}
+	if err != nil {
+		return errors.Join(err, p.kill())
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.p, d.lost, d.why = p, false, nil
+	d.info = infoOf(ready)
+	d.out = newOutbox()
+	epoch, out := d.epoch, d.out
+	d.working.Go(func() { d.hear(p, epoch) })
+	d.working.Go(func() { out.run(p.conn) })
+	return nil
+}
+
+// introduce tells a worker what it is for.
+func (d *Device) introduce(p *process) (*wire.Ready, error) {
+	c := &d.cfg
+	hello := wire.Hello{Version: wire.Version, GPU: c.GPU, Components: len(c.Components), Chunk: c.Chunk, Granularity: c.Granularity,
+		Slots: slots, Verify: c.Verify, Pageable: c.Pageable, Pin: c.Pin}
+	if err := tell(p, &wire.ToWorker{Hello: &hello}); err != nil {
+		return nil, err
+	}
+	for i := range c.Components {
+		if err := d.present(p, &c.Components[i]); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.Components) > 0 {
+		if err := tell(p, &wire.ToWorker{Ring: &wire.Ring{}}, d.ring.file); err != nil {
+			return nil, err
+		}
+	}
+	return answer(p)
+}
+
+func (d *Device) present(p *process, c *Component) error {
+	m := &wire.ToWorker{Component: &wire.Component{Name: c.Name, Bytes: c.Bytes, File: c.FileBytes, ReadOnly: c.ReadOnly}}
+	if c.Bytes == c.FileBytes {
+		return tell(p, m)
+	}
+	f, err := c.Source.Memory()
+	if err != nil {
+		return fmt.Errorf("component %q: %w", c.Name, err)
+	}
+	defer f.Close()
+	return tell(p, m, f)
+}
+
+// tell sends a message of the beginning. When the worker has ended, its own words say why.
+func tell(p *process, m *wire.ToWorker, files ...*os.File) error {
+	err := p.conn.Send(m, files...)
+	if err != nil && errors.Is(err, unix.EPIPE) {
+		if _, why := answer(p); why != nil {
+			return why
+		}
+	}
+	return err
+}
+
+// answer waits for the worker's first words.
+func answer(p *process) (*wire.Ready, error) {
+	var m wire.FromWorker
+	if _, err := p.conn.Receive(&m); err == io.EOF {
+		<-p.gone
+		return nil, fmt.Errorf("the worker ended before it was ready: %v", p.err)
+	} else if err != nil {
+		return nil, err
+	}
+	switch {
+	case m.Ready != nil:
+		return m.Ready, nil
+	case m.Failed != nil:
+		return nil, errors.New(m.Failed.Err)
+	}
+	return nil, errors.New("the worker speaks of other things before it is ready")
+}
+
+// Info says what the device is. It is that of the present worker, or the last one.
+func (d *Device) Info() Info {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.info
+}
+
+// hear takes what a worker says until it ends.
+func (d *Device) hear(p *process, epoch int) {
+	why := errors.New("the worker has ended")
+	for {
+		var m wire.FromWorker
+		_, err := p.conn.Receive(&m)
+		if err == io.EOF {
+			break
+		}
+		if err == nil && m.Ready != nil {
+			err = errors.New("the worker is ready twice")
+		}
+		if err != nil {
+			why = err
+			break
+		}
+		if m.Failed != nil {
+			why = errors.New(m.Failed.Err)
+			continue // it ends
+		}
+		if m.Memory != nil {
+			d.measured(m.Memory)
+			continue
+		}
+		d.ended(m.Done, epoch)
+	}
+	d.mu.Lock()
+	quits := d.closed
+	d.mu.Unlock()
+	if quits { // and has things to give back
+		return
+	}
+	p.kill()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.epoch == epoch && !d.closed && !d.lost {
+		d.cfg.Logger.Warn("the CUDA worker has ended: what was on the device is lost", "reason", why, "exit", p.err)
+		d.lose(why)
+	}
+}
+
+// lose books that all is lost; the caller holds the lock.
+func (d *Device) lose(why error) {
+	d.lost, d.why = true, why
+	d.epoch++
+	d.p = nil
+	d.out.close()
+	d.stats.Used = 0
+	for op, a := range d.acts {
+		delete(d.acts, op)
+		d.free(a)
+		if a.read != nil {
+			close(a.read)
+		} else if !a.silent {
+			d.complete(host.Completion{Op: op, Status: host.Lost})
+		}
+	}
+	for _, ask := range d.asked {
+		close(ask)
+	}
+	d.asked = nil
+	for call := range d.computes {
+		delete(d.computes, call)
+		d.complete(host.Completion{Call: call, Err: fmt.Errorf("%w: %w", host.ErrLost, why)})
+	}
+}
+
+// complete tells a completion, at this moment; the caller holds the lock.
+func (d *Device) complete(c host.Completion) {
+	c.Time = time.Since(d.start)
+	d.completions = append(d.completions, c)
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Lose makes the device what it is after the worker has died: it kills it.
+func (d *Device) Lose() {
+	d.mu.Lock()
+	p := d.p
+	if p == nil || d.closed {
+		d.mu.Unlock()
+		return
+	}
+	d.lose(errors.New("the worker was killed"))
+	d.mu.Unlock()
+	p.kill()
+	d.working.Wait()
+}
+
+// Restore starts another worker. The device is empty then.
+func (d *Device) Restore() error {
+	d.mu.Lock()
+	switch {
+	case d.closed:
+		d.mu.Unlock()
+		return errors.New("cuda device: closed")
+	case !d.lost:
+		d.mu.Unlock()
+		return errors.New("cuda device: it was not lost")
+	}
+	d.mu.Unlock()
+	d.working.Wait()
+	if err := d.startWorker(); err != nil {
+		return fmt.Errorf("cuda device: another worker: %w", err)
+	}
+	return nil
+}
+
+// Close ends the worker, which gives everything back. What is in flight does not complete
+// any more. The error is how the worker ended, if not well. A second Close does nothing.
+func (d *Device) Close() error {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	d.closed = true
+	p := d.p
+	d.out.close()
+	for _, ask := range d.asked {
+		close(ask)
+	}
+	d.asked = nil
+	d.mu.Unlock()
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+	var err error
+	if p != nil {
+		err = p.quit()
+	}
+	d.working.Wait()
+	return errors.Join(err, d.ring.close())
+}
+
+// Wait implements host.Device. What completed while nobody waited is returned even when
+// until is past. An action whose completion is never told is not in flight.
+func (d *Device) Wait(until time.Duration) (host.Completion, bool) {
+	for {
+		d.mu.Lock()
+		if len(d.completions) > 0 && !d.closed {
+			c := d.completions[0]
+			d.completions = d.completions[1:]
+			c.Time = max(c.Time, d.last)
+			d.last = c.Time
+			d.mu.Unlock()
+			return c, true
+		}
+		idle := d.closed || until == host.Forever && d.awaited() == 0
+		d.mu.Unlock()
+		left := until - d.Now()
+		if idle || left <= 0 {
+			return host.Completion{}, false
+		}
+		if until == host.Forever {
+			<-d.wake
+			continue
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-d.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// awaited is how much is in flight that will complete; the caller holds the lock.
+func (d *Device) awaited() int {
+	n := len(d.computes)
+	for _, a := range d.acts {
+		if !a.silent {
+			n++
+		}
+	}
+	return n
+}
+
+var _ host.Meter = (*Device)(nil)
+
+// Free implements host.Meter.
+func (d *Device) Free() (units.Bytes, bool) {
+	answer := make(chan units.Bytes, 1)
+	d.mu.Lock()
+	if d.lost || d.closed {
+		d.mu.Unlock()
+		return 0, false
+	}
+	d.asked = append(d.asked, answer)
+	d.out.push(&wire.ToWorker{Memory: &wire.Memory{}})
+	d.mu.Unlock()
+	n, ok := <-answer
+	return n, ok
+}
+
+func (d *Device) measured(m *wire.Memory) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.asked) == 0 {
+		return
+	}
+	if m.Err == "" {
+		d.asked[0] <- m.Free
+	}
+	close(d.asked[0])
+	d.asked = d.asked[1:]
+}
+
+// Now implements host.Device.
+func (d *Device) Now() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.last = max(d.last, time.Since(d.start))
+	return d.last
+}
+
+// Stats is what a device did so far. Bytes are of weights.
+type Stats struct {
+	H2D, D2H units.Bytes // copied, by copies that succeeded
+	File     units.Bytes // of H2D, read from files
+	Verified units.Bytes // read back and compared
+
+	Loads, CopiesBack, Releases int64
+	// BusyH2D and BusyD2H are how long copies took, by the device's clock.
+	BusyH2D, BusyD2H time.Duration
+	Used             units.Bytes // device memory of chunks
+	Restored         int         // workers that were started after the first
+}
+
+// Stats returns what was done so far.
+func (d *Device) Stats() Stats {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.stats
+}
