@@ -1,24 +1,39 @@
-# Targets that need Go alone: run, test, bench, build. The others say what they need.
+# Targets that need Go alone: run, test, bench, build-go. The others say what they need.
 
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10s
 
-.PHONY: run test race bench table lint fuzz policies traces record-check build check-cuda-header emulator emulator-test emulator-sanitize
+# CUDA is built with a C compiler and the header in cuda/include: no file of NVIDIA's. The
+# header's sum is among the flags, since Go's build cache does not look into headers.
+CUDA_H = $(shell cat cuda/include/cuda.h | sha256sum | cut -c 1-12)
+CUDA_GO = CGO_ENABLED=1 CGO_CFLAGS="-O2 -g -I$(CURDIR)/cuda/include -DOFFHOST_CUDA_HEADER_SUM=0x$(CUDA_H)" $(GO)
+CUDA_TESTS = $(CUDA_GO) test -tags cuda
+HAS_CC = command -v $${CC:-cc} >/dev/null
+
+.PHONY: run test test-cuda race bench table lint fuzz policies traces record-check build build-go check-cuda-header emulator emulator-test emulator-sanitize
 
 run: ## replay the default trace
 	$(GO) run ./cmd/offhost run
 
-test: ## everything that Go alone can check
+test: ## everything that Go alone can check, and CUDA on the stand-in where there is a C compiler
 	@fmt=$$(gofmt -l .); test -z "$$fmt" || { echo "gofmt wants: $$fmt"; exit 1; }
 	$(GO) vet ./...
 	$(GO) test ./...
+	@if $(HAS_CC); then $(MAKE) --no-print-directory test-cuda; else echo "skipped for want of a C compiler: test-cuda"; fi
+
+test-cuda: ## CUDA on the stand-in driver, or on the one that OFFHOST_CUDA_LIB names; needs a C compiler
+	$(CUDA_GO) vet -tags cuda ./cuda/... ./cmd/offhost/...
+	$(CUDA_TESTS) ./cuda/...
+	$(CUDA_TESTS) -run 'GPU|Driver' ./cmd/offhost
 
 race: ## the same tests under the race detector; needs a C compiler
 	$(GO) test -race ./...
+	$(CUDA_TESTS) -race ./cuda ./cuda/internal/...
 
-lint: ## staticcheck, fetched through the Go proxy
+lint: ## staticcheck, fetched through the Go proxy; all of it needs a C compiler
 	$(GO) run $(STATICCHECK) ./...
+	@if $(HAS_CC); then set -x; $(CUDA_GO) run $(STATICCHECK) -tags cuda ./cuda/... ./cmd/offhost; fi
 
 bench: ## the figures of the README's tables
 	$(GO) test -run '^$$' -bench . -benchmem -count 3 ./...
@@ -41,8 +56,13 @@ traces: ## rebuild the shipped traces
 record-check: ## the recorder on real pipelines; needs Python 3.11, fetches torch once (2.5 GB)
 	examples/record/check.sh
 
-build: ## bin/offhost
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/offhost ./cmd/offhost
+OUT ?= bin/offhost
+
+build: ## bin/offhost, with CUDA: needs a C compiler, and no file of NVIDIA's
+	$(CUDA_GO) build -trimpath -tags cuda -o $(OUT) ./cmd/offhost
+
+build-go: ## bin/offhost without CUDA
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(OUT) ./cmd/offhost
 
 emulator: ## bin/libcuda.so.1, the stand-in CUDA driver for tests; needs a C compiler
 	@mkdir -p bin

@@ -176,7 +176,7 @@ func (p *playground) copyUnpinned() error {
 // exportEarly gives memory away whose copy is still on its way: whoever maps it reads
 // what is not there yet.
 func (p *playground) exportEarly() error {
-	if err := p.e.Bandwidth(uint64(p.gran)*10, 0); err != nil { // a tenth of a second
+	if err := p.e.Bandwidth(uint64(p.gran), 0); err != nil { // a second
 		return err
 	}
 	x, err := p.allocate(true)
@@ -190,6 +190,7 @@ func (p *playground) exportEarly() error {
 	if err := p.stream.ToDevice(x.at, buf); err != nil {
 		return err
 	}
+	time.Sleep(100 * time.Millisecond) // it has begun
 	f, err := x.h.Export()
 	if err != nil {
 		return err

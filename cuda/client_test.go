@@ -91,7 +91,7 @@ func beClient() error {
 			if err := look(); err != nil {
 				return err
 			}
-			return errors.Join(c.Close(), ctx.Close())
+			return errors.Join(c.Close(), ctx.Close(), leftNothing())
 		}
 	}
 }

@@ -104,7 +104,23 @@ func serve() error {
 	if e, ok := emu.Open(); ok {
 		cfg.Inject = e.Inject
 	}
-	return worker.Serve(conn, cfg)
+	if err := worker.Serve(conn, cfg); err != nil {
+		return err
+	}
+	return leftNothing()
+}
+
+// leftNothing asks the stand-in for what this process has not given back: a Go program
+// ends without telling its libraries.
+func leftNothing() error {
+	e, ok := emu.Open()
+	if !ok {
+		return nil
+	}
+	if n := e.Leaks(true); n > 0 {
+		return fmt.Errorf("%d things were not given back: %q", n, e.Said())
+	}
+	return nil
 }
 
 // needsDriver skips a test where there is no library to run on.

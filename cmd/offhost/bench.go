@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,6 +32,7 @@ in it stays as it is. The file is made when it is not there.
 
 --format json prints one object of schema ` + linkSchema + `:
   device   which one was measured
+  memory   pinned, or pageable: what was copied from and to, on cuda
   bytes    copied between two looks at the clock, at most
   points   chunk_bytes, h2d_bytes_per_second, d2h_bytes_per_second, rounds; in the
            order in which the sizes were given
@@ -50,8 +52,9 @@ func (a *app) benchCommand() *cobra.Command {
 
 // A linkBench is what is asked of offhost bench link.
 type linkBench struct {
-	device, sizes, bytes, link, write, format string
-	duration                                  time.Duration
+	device, id, memory, sizes, bytes, link, write, format string
+
+	duration time.Duration
 }
 
 func (a *app) linkCommand() *cobra.Command {
@@ -61,12 +64,14 @@ func (a *app) linkCommand() *cobra.Command {
 		Long:  linkHelp,
 		Example: `  offhost bench link
   offhost bench link --chunk-sizes 512KiB,2MiB,32MiB --write offhost.yaml
+  offhost bench link --device cuda --host-memory pageable
   offhost bench link --device sim --link 25GB/s --format json`,
 		Args: argCount(0, 0),
 	}
 	var b linkBench
 	f := cmd.Flags()
-	f.StringVar(&b.device, "device", config.Shm, "`device` to measure: shm, or sim, which shows what its model makes of --link")
+	f.StringVar(&b.device, "device", config.Shm, "`device` to measure: shm, cuda[:UUID], or sim, which shows what its model makes of --link")
+	f.StringVar(&b.memory, "host-memory", config.Pinned, "on cuda, the `kind` of memory that is copied from and to: pinned, or pageable")
 	f.StringVar(&b.sizes, "chunk-sizes", "2MiB,4MiB,8MiB,16MiB,32MiB,64MiB", "`sizes` of chunks, comma-separated")
 	f.StringVar(&b.bytes, "bytes", link.DefaultBytes.String(), "how much to copy between two looks at the clock, a `size`; at least a chunk is")
 	f.DurationVar(&b.duration, "duration", link.DefaultDuration, "how long to measure each size, a `time` such as 500ms; at least three rounds are")
@@ -81,6 +86,7 @@ func (a *app) linkCommand() *cobra.Command {
 type linkJSON struct {
 	Schema  string       `json:"schema"`
 	Device  string       `json:"device"`
+	Memory  string       `json:"memory,omitempty"`
 	Bytes   units.Bytes  `json:"bytes"`
 	Points  []pointJSON  `json:"points"`
 	Written *writtenJSON `json:"written"`
@@ -98,7 +104,7 @@ type writtenJSON struct {
 	Chunk units.Bytes `json:"chunk_bytes"`
 }
 
-func (a *app) benchLink(ctx context.Context, b linkBench) error {
+func (a *app) benchLink(ctx context.Context, b linkBench) (err error) {
 	cfg, err := b.config()
 	if err != nil {
 		return err
@@ -116,9 +122,16 @@ func (a *app) benchLink(ctx context.Context, b linkBench) error {
 			cfg.Sizes = append(cfg.Sizes, chunk)
 		}
 	}
-	if cfg.Open, err = b.opener(&cfg); err != nil {
+	done := func() error { return nil }
+	if b.device == config.CUDA {
+		cfg.Open, done, err = gpuOpener(ctx, b.id, max(cfg.Bytes, slices.Max(cfg.Sizes)), b.memory == config.Pageable)
+	} else {
+		cfg.Open, err = b.opener(&cfg)
+	}
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, done()) }()
 	points, err := link.Measure(ctx, cfg)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
@@ -127,6 +140,9 @@ func (a *app) benchLink(ctx context.Context, b linkBench) error {
 		return err
 	}
 	found := linkJSON{Schema: linkSchema, Device: b.device, Bytes: cfg.Bytes, Points: []pointJSON{}}
+	if b.device == config.CUDA {
+		found.Memory = b.memory
+	}
 	for _, p := range points {
 		found.Points = append(found.Points, pointJSON(p))
 	}
@@ -156,13 +172,22 @@ func (a *app) showLink(found linkJSON) error {
 }
 
 // config reads what was asked for.
-func (b *linkBench) config() (link.Config, error) {
-	cfg := link.Config{Duration: b.duration}
+func (b *linkBench) config() (cfg link.Config, err error) {
+	cfg = link.Config{Duration: b.duration}
 	if b.format != config.FormatText && b.format != config.FormatJSON {
 		return cfg, usagef("--format: %q: want text or json", b.format)
 	}
-	if b.device != config.Sim && b.device != config.Shm {
-		return cfg, usagef("--device: %q: want %s or %s", b.device, config.Shm, config.Sim)
+	if b.device, b.id, err = config.ParseDevice(b.device); err != nil {
+		return cfg, usagef("--device: %w", err)
+	}
+	if b.memory != config.Pinned && b.memory != config.Pageable {
+		return cfg, usagef("--host-memory: %q: want %s or %s", b.memory, config.Pinned, config.Pageable)
+	}
+	if b.memory == config.Pageable && b.device != config.CUDA {
+		return cfg, usagef("--host-memory: only on device %s memory is pinned or not", config.CUDA)
+	}
+	if b.device == config.CUDA && b.link != "" {
+		return cfg, usagef("--link: device %s has the link that it has", config.CUDA)
 	}
 	if b.device == config.Sim && b.write != "" {
 		return cfg, usagef("--write: device %s has the link that it is told: want another one's", config.Sim)
@@ -173,7 +198,6 @@ func (b *linkBench) config() (link.Config, error) {
 	if b.duration <= 0 || b.duration > time.Hour {
 		return cfg, usagef("--duration: %v: want more than 0 and at most an hour", b.duration)
 	}
-	var err error
 	if cfg.Bytes, err = units.ParseBytes(b.bytes); err != nil || cfg.Bytes == 0 {
 		return cfg, usagef("--bytes: %q: want a size above 0, such as 256MiB", b.bytes)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
 	"github.com/offhost/offhost/cmd/offhost/internal/doctor"
+	"github.com/offhost/offhost/cuda"
 	"github.com/offhost/offhost/host/machine"
 )
 
@@ -17,7 +18,8 @@ func (a *app) doctorCommand() *cobra.Command {
 		Short: "Say what this machine offers, what is missing and how to mend it",
 		Long: `Looks at this machine and says what offhost can use of it: host memory and the limits
 on it, whether memory can be sealed and shared, and how far the way to an NVIDIA GPU is
-open. Nothing is changed, and the driver is not loaded. Each line begins with
+open. Nothing is changed. A build with CUDA also tries the driver, in a process of its own
+that ends then. Each line begins with
   ok       it works
   note     it works, but could be better, or is not known
   missing  it does not work
@@ -47,7 +49,13 @@ offhost needs to run on this system, and 0 when only a GPU or its driver is.
 }
 
 func (a *app) doctor(m machine.Info, format string) error {
-	f := doctor.Examine(doctor.Build{Version: version(), Devices: []string{doctor.Sim, doctor.Shm}}, m)
+	build := doctor.Build{Version: version(), Devices: []string{doctor.Sim, doctor.Shm}}
+	var trial *doctor.Trial
+	if cuda.Built {
+		build.Devices = append(build.Devices, doctor.CUDA)
+		trial = tryCUDA()
+	}
+	f := doctor.Examine(build, m, trial)
 	write := f.Text
 	if format == config.FormatJSON {
 		write = f.JSON
@@ -60,3 +68,20 @@ func (a *app) doctor(m machine.Info, format string) error {
 	}
 	return nil
 }
+
+// tryCUDA says what the driver and its GPUs say of themselves.
+func tryCUDA() *doctor.Trial {
+	info, err := tryGPU()
+	if err != nil {
+		return &doctor.Trial{Err: err}
+	}
+	t := &doctor.Trial{Library: info.Library, Driver: driverVersion(info.Driver), Missing: info.Missing, StandIn: info.StandIn(),
+		Granularity: info.Granularity, Free: info.Free}
+	for _, g := range info.GPUs {
+		t.GPUs = append(t.GPUs, doctor.GPU{Name: g.Name, UUID: g.UUID, Total: g.Total, VirtualMemory: g.VirtualMemory, Export: g.Export})
+	}
+	return t
+}
+
+// driverVersion prints the number that CUDA has for a version of its interface.
+func driverVersion(n int) string { return fmt.Sprintf("%d.%d", n/1000, n%1000/10) }

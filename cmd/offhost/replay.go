@@ -48,13 +48,18 @@ type module struct {
 // replayTrace opens what a request names, fills in from the trace what the settings
 // leave to it, loads the policy and runs.
 func replayTrace(ctx context.Context, r request) (_ *report.Report, err error) {
+	if r.Device == config.CUDA {
+		if err := r.fitGPU(); err != nil {
+			return nil, err
+		}
+	}
 	src, err := openSource(&r)
 	if err != nil {
 		return nil, fmt.Errorf("trace %s: %w", render.Name(r.Trace), err)
 	}
 	defer src.Close()
 	var weights *stock
-	if r.Device == config.Shm {
+	if r.Device != config.Sim {
 		if weights, err = openStock(r.Weights, r.Seed, src.Header()); err != nil {
 			return nil, err
 		}

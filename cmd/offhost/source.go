@@ -90,7 +90,7 @@ func (s *source) cut(r *config.Settings, of units.Scale) {
 	if s.journal != nil && !r.ChunkChosen {
 		chunk = of.Bytes(s.journal.Engine.Chunk)
 	}
-	if granularity == 0 {
+	if granularity == 0 { // not on a GPU, which has its own
 		granularity = r.Scale.Bytes(host.DefaultGranularity)
 		if s.journal != nil {
 			granularity = of.Bytes(s.journal.Engine.Granularity)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
+	"github.com/offhost/offhost/cuda"
 	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/replay"
 	"github.com/offhost/offhost/host/report"
@@ -29,10 +30,13 @@ type stage struct {
 func openStage(ctx context.Context, r *request, src *source, weights *stock) (*stage, error) {
 	var s *stage
 	var err error
-	if weights == nil {
-		s, err = simStage(r, src)
-	} else {
+	switch r.Device {
+	case config.Shm:
 		s, err = shmStage(ctx, r, weights, src.Header())
+	case config.CUDA:
+		s, err = cudaStage(ctx, r, weights, src.Header())
+	default:
+		s, err = simStage(r, src)
 	}
 	if err == nil && !r.Scale.IsOne() {
 		s.place.Scale = r.Scale.String()
@@ -62,8 +66,11 @@ func sizesOf(h *trace.Header) (sizes []units.Bytes, readOnly []bool) {
 
 // checkDevice says whether a device can be had on a system.
 func checkDevice(device, system string) error {
-	if device == config.Shm && system != "linux" {
-		return usagef("--device %s needs Linux, for memory that can be mapped, moved and given back by descriptor, and this is %s: want --device %s", config.Shm, system, config.Sim)
+	switch {
+	case device != config.Sim && system != "linux":
+		return usagef("--device %s needs Linux, for memory that can be mapped, moved and given back by descriptor, and this is %s: want --device %s", device, system, config.Sim)
+	case device == config.CUDA && !cuda.Built:
+		return &config.UsageError{Err: fmt.Errorf("--device %s: %w", device, cuda.ErrNotBuilt)}
 	}
 	return nil
 }
@@ -72,7 +79,7 @@ func checkDevice(device, system string) error {
 // the device is closed, which ends the run that waits for it.
 func shmStage(ctx context.Context, r *request, l *stock, h *trace.Header) (*stage, error) {
 	memory := deviceMemory(r, h)
-	store, budget, err := l.load(ctx, r, h, memory)
+	store, budget, err := l.load(ctx, r, h, memory, r.PinBudget)
 	if err != nil {
 		return nil, err
 	}

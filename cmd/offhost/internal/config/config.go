@@ -45,7 +45,8 @@ type Settings struct {
 
 	HostMemory      string // Pinned or Pageable
 	Requests        int64  // 0: as many as the trace has
-	Device          string // Sim or Shm
+	Device          string // Sim, Shm or CUDA
+	DeviceID        string // of CUDA: a GPU's UUID, or its beginning; empty: the first
 	IgnoreWorkspace bool
 	Baselines       []string
 	Chunk           units.Bytes

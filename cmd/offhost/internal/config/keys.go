@@ -129,15 +129,15 @@ var keys = []key{
 	{name: keyRequests, flag: "requests", def: "0", discovered: true,
 		usage: "run the first `N` requests, repeating the trace when it has fewer; 0: as many as it has"},
 	{name: keyDevice, flag: "device", def: Sim, discovered: true,
-		usage: "`device` that carries out the movements: sim, which simulates them in virtual time, or shm, which copies real bytes in host memory"},
+		usage: "`device` that carries out the movements: sim, which simulates them in virtual time, shm, which copies real bytes in host memory, or cuda[:UUID], which copies them to an NVIDIA GPU"},
 	{name: keyScale, flag: "scale", def: "1", discovered: true,
 		usage: "shrink all sizes and times to this `fraction`, such as 1/64, so that a trace fits this machine"},
 	{name: keyWeights, flag: "weights", discovered: true,
-		usage: "on shm, read weights from this `directory`: NAME.safetensors or NAME/*.safetensors for each component (default: made from --seed)"},
+		usage: "on shm and cuda, read weights from this `directory`: NAME.safetensors or NAME/*.safetensors for each component (default: made from --seed)"},
 	{name: keyHostBudget, flag: "host-budget", discovered: true,
 		usage: "host memory that weights may take, a `size`; the rest is read from files whenever it is loaded (default: what this machine has room for on shm, no limit on sim)"},
 	{name: keyPinBudget, flag: "pin-budget", discovered: true,
-		usage: "on shm, lock weights up to this `size` in host memory (default: none)"},
+		usage: "on shm, lock weights up to this `size` in host memory (default: none); on cuda, pin that much (default: all)"},
 	{name: keyFileBandwidth, flag: "file-bandwidth", def: "3GB/s", discovered: true,
 		usage: "`bandwidth` at which weights beyond --host-budget are read, as policies are told and sim takes it"},
 	{name: keyRecord, flag: "record",
@@ -187,9 +187,11 @@ const noBaselines = "none"
 const (
 	Sim = "sim"
 	Shm = "shm"
+	// CUDA may be followed by a colon and the UUID of a GPU, or its beginning.
+	CUDA = "cuda"
 )
 
-var deviceNames = []string{Sim, Shm}
+var deviceNames = []string{Sim, Shm, CUDA}
 
 func keyNames() []string {
 	names := make([]string, len(keys))

@@ -97,7 +97,6 @@ func (r *resolver) settings() (Settings, error) {
 		Keep:            r.globs(keyKeep),
 		HostMemory:      r.oneOf(keyHostMemory, []string{Pinned, Pageable}),
 		Requests:        int64(r.number(keyRequests, maxRequests)),
-		Device:          r.oneOf(keyDevice, deviceNames),
 		IgnoreWorkspace: r.boolean(keyIgnoreWorkspace),
 		Baselines:       r.baselines(keyBaselines),
 		Chunk:           r.size(keyChunk),
@@ -112,11 +111,12 @@ func (r *resolver) settings() (Settings, error) {
 		Format:          r.oneOf(keyFormat, []string{FormatText, FormatJSON}),
 		Verbose:         r.boolean(keyVerbose),
 	}
+	s.Device, s.DeviceID = r.device(keyDevice)
 	s.ChunkChosen = r.level(keyChunk) > byDefault
 	r.memoryAndLink(&s)
 	for _, name := range []string{keyWeights, keyPinBudget} {
 		if s.Device == Sim && r.level(name) == byFlag {
-			r.fail(name, fmt.Errorf("device %s has no weights: want --device %s", Sim, Shm))
+			r.fail(name, fmt.Errorf("device %s has no weights: want --device %s or %s", Sim, Shm, CUDA))
 		}
 	}
 	if g := cmp.Or(s.Granularity, host.DefaultGranularity); s.Chunk%g != 0 {
@@ -317,6 +317,26 @@ func (r *resolver) globs(name string) []string {
 		}
 	}
 	return globs
+}
+
+func (r *resolver) device(name string) (device, id string) {
+	device, id, err := ParseDevice(r.text(name))
+	if err != nil {
+		r.fail(name, err)
+	}
+	return device, id
+}
+
+// ParseDevice reads the name of a device, and of a GPU the part that says which.
+func ParseDevice(text string) (device, id string, err error) {
+	device, id, named := strings.Cut(text, ":")
+	switch {
+	case !slices.Contains(deviceNames, device):
+		return "", "", fmt.Errorf("%q: want %s", text, strings.Join(deviceNames, ", "))
+	case named && (device != CUDA || id == ""):
+		return "", "", fmt.Errorf("%q: want %s, or %s: and the UUID of a GPU", text, device, CUDA)
+	}
+	return device, id, nil
 }
 
 func (r *resolver) oneOf(name string, allowed []string) string {

@@ -61,7 +61,8 @@ type Section struct {
 //	machine  system, processors, container, wsl
 //	memory   memory, cgroup, host_budget, pin_budget, overcommit, huge_pages
 //	sharing  memfd, seals, passing, descriptors, mappings, dev_shm
-//	gpu      card, driver, device_files, library
+//	gpu      card, driver, device_files, library, and where CUDA was tried
+//	         cuda_driver, gpu, memory, sharing, exercised
 type Check struct {
 	ID     string `json:"id"` // once in its section
 	Status string `json:"status"`
@@ -83,10 +84,33 @@ type Build struct {
 	Devices []string // that it has
 }
 
+// A Trial is what came of trying CUDA, in a process of its own.
+type Trial struct {
+	Err     error    // why it could not be used; nil when it could
+	Library string   // that was loaded
+	Driver  string   // version of its interface
+	Missing []string // functions that it lacks of those that this build calls
+	StandIn bool     // it is offhost's own, for tests
+	GPUs    []GPU
+	// Of the first one:
+	Granularity, Free units.Bytes
+}
+
+// A GPU is what the driver says of one.
+type GPU struct {
+	Name, UUID            string
+	Total                 units.Bytes
+	VirtualMemory, Export bool
+}
+
+func (t *Trial) works() bool {
+	return t != nil && t.Err == nil && len(t.Missing) == 0 && len(t.GPUs) > 0 && t.GPUs[0].VirtualMemory
+}
+
 func (b Build) has(device string) bool { return slices.Contains(b.Devices, device) }
 
-// Examine judges a machine.
-func Examine(b Build, m machine.Info) *Findings {
+// Examine judges a machine. Trial is nil where CUDA was not tried.
+func Examine(b Build, m machine.Info, trial *Trial) *Findings {
 	f := &Findings{Schema: Schema, Runs: true, Devices: []string{}}
 	f.HostBudgetBytes, _ = m.HostBudget()
 	f.PinBudgetBytes, _ = m.PinBudget()
@@ -95,7 +119,7 @@ func Examine(b Build, m machine.Info) *Findings {
 	if m.OS == "linux" {
 		f.add("memory", memory(m))
 		f.add("sharing", sharing(m))
-		f.add("gpu", gpu(m))
+		f.add("gpu", append(gpu(m), tried(trial)...))
 	}
 	for _, s := range f.Sections {
 		for _, c := range s.Checks {
@@ -108,7 +132,7 @@ func Examine(b Build, m machine.Info) *Findings {
 		case Shm:
 			usable = m.OS == "linux" && f.Runs
 		case CUDA:
-			usable = m.OS == "linux" && f.Runs && len(f.missing("gpu")) == 0
+			usable = m.OS == "linux" && f.Runs && (trial.works() || trial == nil && len(f.missing("gpu")) == 0)
 		}
 		if usable {
 			f.Devices = append(f.Devices, device)

@@ -140,7 +140,7 @@ func examine(s machine.Source, devices ...string) *doctor.Findings {
 	if s.OS != "linux" {
 		info.CPUs = 8 // it is asked of the real machine
 	}
-	return doctor.Examine(doctor.Build{Version: "offhost v1.2.3", Devices: append([]string{"sim", "shm"}, devices...)}, info)
+	return doctor.Examine(doctor.Build{Version: "offhost v1.2.3", Devices: append([]string{"sim", "shm"}, devices...)}, info, nil)
 }
 
 func text(t *testing.T, f *doctor.Findings) string {
@@ -341,5 +341,55 @@ func TestUntrustedTextIsEscaped(t *testing.T) {
 	}
 	if !strings.Contains(out, `RTX\x1b]0;owned\a`) {
 		t.Errorf("the model's name is not shown with escapes:\n%s", out)
+	}
+}
+
+// Where CUDA was tried, that decides, whatever files tell.
+func TestWhatCameOfTryingCUDA(t *testing.T) {
+	gpus := []doctor.GPU{{Name: "NVIDIA GeForce RTX 4090", UUID: "GPU-1", Total: 24 << 30, VirtualMemory: true, Export: true}}
+	works := doctor.Trial{Library: "libcuda.so.1", Driver: "12.4", GPUs: gpus, Granularity: 2 << 20, Free: 23 << 30}
+	old := works
+	old.GPUs = []doctor.GPU{{Name: "NVIDIA Tesla K80", UUID: "GPU-2", Total: 11 << 30}}
+	lacks := works
+	lacks.Missing = []string{"cuMemCreate"}
+	alone := works
+	alone.GPUs = []doctor.GPU{{Name: "NVIDIA GeForce RTX 4090", UUID: "GPU-1", VirtualMemory: true}}
+	standIn := works
+	standIn.StandIn = true
+	for name, c := range map[string]struct {
+		trial  doctor.Trial
+		source machine.Source
+		usable bool
+		check  string
+		found  string
+		status string
+	}{
+		"works":              {works, source(workstation), true, "exercised", "not been seen on a GPU", "note"},
+		"no driver":          {doctor.Trial{Err: errors.New("cannot open it")}, source(workstation), false, "cuda_driver", "cannot open it", "missing"},
+		"no GPU":             {doctor.Trial{Library: "l", Driver: "12.4"}, source(workstation), false, "gpu", "has none", "missing"},
+		"an old GPU":         {old, source(workstation), false, "memory", "cannot map memory", "missing"},
+		"an old driver":      {lacks, source(workstation), false, "cuda_driver", "lacks cuMemCreate", "missing"},
+		"no sharing":         {alone, source(workstation), true, "sharing", "cannot be given", "note"},
+		"the stand-in":       {standIn, source(laptop), true, "cuda_driver", "no GPU", "ok"},
+		"stand-in exercised": {standIn, source(laptop), true, "exercised", "tested on this stand-in", "ok"},
+	} {
+		f := doctor.Examine(doctor.Build{Version: "v", Devices: []string{"sim", "shm", "cuda"}}, c.source.Read(), &c.trial)
+		if slices.Contains(f.Devices, "cuda") != c.usable {
+			t.Errorf("%s: usable are %v", name, f.Devices)
+		}
+		var got doctor.Check
+		for _, s := range f.Sections {
+			for _, k := range s.Checks {
+				if s.ID == "gpu" && k.ID == c.check {
+					got = k
+				}
+			}
+		}
+		if got.Status != c.status || !strings.Contains(got.Found, c.found) {
+			t.Errorf("%s: %+v: want %s, and %q in it", name, got, c.status, c.found)
+		}
+		if out := text(t, f); c.usable && strings.Contains(out, "For CUDA, missing") {
+			t.Errorf("%s: it is said to be missing:\n%s", name, out)
+		}
 	}
 }

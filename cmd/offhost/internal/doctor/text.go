@@ -43,7 +43,7 @@ func (f *Findings) verdict() string {
 		return fmt.Sprintf("Real bytes cannot be moved here: %s missing. Only sim can be used.", labels(needed))
 	}
 	s := "Usable here: " + strings.Join(f.Devices, ", ") + "."
-	if gpu := f.missing("gpu"); len(gpu) > 0 {
+	if gpu := f.missing("gpu"); len(gpu) > 0 && !slices.Contains(f.Devices, CUDA) {
 		s += fmt.Sprintf(" For CUDA, missing: %s.", labels(gpu))
 	}
 	if f.gpuUnused() {
