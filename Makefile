@@ -11,7 +11,7 @@ CUDA_GO = CGO_ENABLED=1 CGO_CFLAGS="-O2 -g -I$(CURDIR)/cuda/include -DOFFHOST_CU
 CUDA_TESTS = $(CUDA_GO) test -tags cuda
 HAS_CC = command -v $${CC:-cc} >/dev/null
 
-.PHONY: run test test-cuda race bench table lint fuzz policies traces record-check build build-go check-cuda-header emulator emulator-test emulator-sanitize
+.PHONY: run test test-cuda test-cuda-driver race bench table lint fuzz policies traces record-check build build-go check-cuda-header emulator emulator-test emulator-sanitize
 
 run: ## replay the default trace
 	$(GO) run ./cmd/offhost run
@@ -26,6 +26,9 @@ test-cuda: ## CUDA on the stand-in driver, or on the one that OFFHOST_CUDA_LIB n
 	$(CUDA_GO) vet -tags cuda ./cuda/... ./cmd/offhost/...
 	$(CUDA_TESTS) ./cuda/...
 	$(CUDA_TESTS) -run 'GPU|Driver' ./cmd/offhost
+
+test-cuda-driver: ## the test program of the driver's loading, for another processor
+	$(CUDA_TESTS) -c -o $(OUT) ./cuda/internal/driver
 
 race: ## the same tests under the race detector; needs a C compiler
 	$(GO) test -race ./...

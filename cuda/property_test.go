@@ -68,7 +68,7 @@ func openHolder(t *testing.T, w enginetest.World) (*holder, error) {
 	}
 	var err error
 	h.Device, err = cuda.New(cuda.Config{Chunk: w.Chunk, Granularity: w.Granularity, Components: parts, Verify: true, Pin: pinOf(w),
-		Worker: role("worker", h.said),
+		Worker: role("worker", h.said, fmt.Sprintf("OFFHOST_EMU_READ_ONLY_REGISTER=%d", len(w.Components)%2)),
 		Fault: func(a host.Action) cuda.Fault {
 			f := w.Fault(a)
 			return cuda.Fault{Delay: f.Delay, Inject: injected(a, f.Status), Silent: f.Silent}
