@@ -20,9 +20,6 @@ func (d *Device) Submit(a host.Action) {
 		f = d.cfg.Fault(a)
 	}
 	d.submit(a, f, nil)
-	if f.Kill {
-		d.Lose()
-	}
 }
 
 func (d *Device) submit(a host.Action, f Fault, read chan<- []byte) {
@@ -149,10 +146,17 @@ func (d *Device) Compute(call host.CallID, c host.ID, least time.Duration) {
 func (d *Device) ended(m *wire.Done, epoch int) {
 	d.mu.Lock()
 	x := d.acts[host.OpID(m.Op)]
+	slot := wire.NoSlot
+	if x != nil { // whatever happens to the action, the slot is ours until it was read
+		slot, x.slot = x.slot, wire.NoSlot
+	}
 	d.mu.Unlock()
 	var read []byte
-	if x != nil && m.Status == host.OK && x.slot != wire.NoSlot {
-		read = d.arrive(x, m) // outside the lock: it takes its time
+	if slot != wire.NoSlot {
+		if m.Status == host.OK {
+			read = d.arrive(x, slot, m) // outside the lock: it takes its time
+		}
+		d.ring.put(slot)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -175,7 +179,6 @@ func (d *Device) ended(m *wire.Done, epoch int) {
 		return
 	}
 	delete(d.acts, x.Op)
-	d.free(x)
 	if m.Status == host.OK {
 		d.count(x, m)
 	} else {
@@ -192,22 +195,21 @@ func (d *Device) ended(m *wire.Done, epoch int) {
 	}
 }
 
-// arrive takes what has come back out of its slot, and returns what was only read. The
-// slot is not used again before, even when the device is lost meanwhile.
-func (d *Device) arrive(x *act, m *wire.Done) []byte {
+// arrive takes what has come back out of a slot, and returns what was only read.
+func (d *Device) arrive(x *act, slot int, m *wire.Done) []byte {
 	c := &d.cfg.Components[x.Component]
 	off := int64(x.Chunk) * int64(d.cfg.Chunk)
 	n := min(int64(d.cfg.Chunk), int64(c.Bytes)-off)
 	switch {
 	case x.read != nil:
-		return bytes.Clone(d.ring.slot(x.slot, n))
+		return bytes.Clone(d.ring.slot(slot, n))
 	case x.Kind == host.ActCopyBack:
 		dst := c.Source.Span(off, n)
 		if dst == nil {
 			m.Status, m.Err = host.Failed, fmt.Sprintf("component %q: chunk %d is not in host memory: it cannot be copied back", c.Name, x.Chunk)
 			break
 		}
-		copy(dst, d.ring.slot(x.slot, n))
+		copy(dst, d.ring.slot(slot, n))
 	}
 	return nil
 }
@@ -238,10 +240,8 @@ const readOps = host.OpID(1) << 63
 func (d *Device) Read(c host.ID, chunk int) ([]byte, error) {
 	got := make(chan []byte, 1)
 	d.mu.Lock()
-	op := readOps
-	for d.acts[op] != nil {
-		op++
-	}
+	d.reads++
+	op := readOps + d.reads
 	d.mu.Unlock()
 	d.submit(host.Action{Kind: host.ActCopyBack, Op: op, Component: c, Chunk: chunk}, Fault{}, got)
 	b, ok := <-got
@@ -256,6 +256,7 @@ type outbox struct {
 	mu    sync.Mutex
 	more  *sync.Cond
 	list  []outgoing
+	err   error         // of sending
 	ended chan struct{} // closed when nothing more is sent
 }
 
@@ -318,9 +319,22 @@ func (o *outbox) run(conn *wire.Conn) {
 			f.Close()
 		}
 		if err != nil {
+			o.mu.Lock()
+			if !o.closed() && !wire.Gone(err) {
+				o.err = err
+			}
+			o.mu.Unlock()
+			conn.Close() // whoever listens learns that this is the end
 			return
 		}
 	}
+}
+
+// failed is why nothing could be sent any more.
+func (o *outbox) failed() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
 }
 
 // drop closes the descriptors of what is not sent any more.
@@ -339,6 +353,9 @@ func (o *outbox) drop() {
 // the chunks that it wants of read-only components. The file is closed. A client has to
 // be attached again after the device was lost.
 func (d *Device) Attach(f *os.File) error {
+	if err := wire.IsSocket(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.lost || d.closed {

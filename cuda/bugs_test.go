@@ -3,7 +3,6 @@
 package cuda_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -38,7 +37,7 @@ func TestDeliberateBugsAreCaught(t *testing.T) {
 	needsStandIn(t)
 	for name, b := range bugs {
 		t.Run(name, func(t *testing.T) {
-			said := new(bytes.Buffer)
+			said := new(speech)
 			cmd, err := role(name, said)()
 			if err != nil {
 				t.Fatal(err)

@@ -136,7 +136,7 @@ func compare(ctx *driver.Context, c *client.Client, component int) error {
 type rig struct {
 	*cuda.Device
 	t    testing.TB
-	said *bytes.Buffer
+	said *speech
 	op   host.OpID
 	free units.Bytes // before anything was on it
 
@@ -156,7 +156,7 @@ func open(t testing.TB, change func(*cuda.Config), env ...string) *rig {
 	t.Helper()
 	needsDriver(t)
 	chunk, size := units.Bytes(chunkSize()), units.Bytes(partSize())
-	r := &rig{t: t, said: new(bytes.Buffer), chunk: chunk, size: size}
+	r := &rig{t: t, said: new(speech), chunk: chunk, size: size}
 	var sources []*shared
 	cfg := cuda.Config{Chunk: chunk, Granularity: units.Bytes(gran), Verify: true, Pin: units.GiB, Worker: role("worker", r.said, env...)}
 	for i := range 3 {
@@ -168,7 +168,7 @@ func open(t testing.TB, change func(*cuda.Config), env ...string) *rig {
 		change(&cfg)
 	}
 	var err error
-	if r.Device, err = cuda.New(cfg); err != nil {
+	if r.Device, err = cuda.New(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -221,7 +221,7 @@ type visitor struct {
 	t     testing.TB
 	cmd   *exec.Cmd
 	lines *bufio.Scanner
-	said  *bytes.Buffer
+	said  *speech
 }
 
 func (r *rig) visit(env ...string) *visitor {
@@ -231,7 +231,7 @@ func (r *rig) visit(env ...string) *visitor {
 		r.t.Fatal(err)
 	}
 	defer theirs.Close()
-	v := &visitor{t: r.t, said: new(bytes.Buffer)}
+	v := &visitor{t: r.t, said: new(speech)}
 	if v.cmd, err = role("client", v.said, env...)(); err != nil {
 		r.t.Fatal(err)
 	}

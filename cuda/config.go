@@ -41,8 +41,6 @@ type Fault struct {
 	Inject string // what the driver is to do wrong, in words of the worker's
 	// Silent actions are done, and their completion is never told.
 	Silent bool
-	// Kill ends the worker when it has been asked for the action.
-	Kill bool
 }
 
 // Config describes a device. New checks it.
@@ -118,11 +116,10 @@ func ownWorker() (*exec.Cmd, error) {
 	if !Built {
 		return nil, ErrNotBuilt
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	return exec.Command(self, WorkerCommand), nil
+	// Not by its path, where another version may lie by now.
+	cmd := exec.Command("/proc/self/exe", WorkerCommand)
+	cmd.Args[0] = os.Args[0]
+	return cmd, nil
 }
 
 // ErrNotBuilt is why a program cannot have a worker.

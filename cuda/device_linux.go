@@ -1,14 +1,12 @@
 package cuda
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/offhost/offhost/cuda/internal/wire"
 	"github.com/offhost/offhost/host"
@@ -25,11 +23,13 @@ type Device struct {
 	cfg   Config
 	start time.Time
 	ring  *ring
-	// working are the goroutines of the present worker.
-	working sync.WaitGroup
+	alive context.Context // until Close
+	end   context.CancelFunc
 
 	mu          sync.Mutex
-	p           *process // nil while the device is lost
+	p           *process        // nil while the device is lost
+	old         *process        // the last one that was
+	working     *sync.WaitGroup // the goroutines of the present or last worker
 	out         *outbox
 	asked       []chan<- units.Bytes // of free memory, in order
 	info        Info
@@ -42,6 +42,7 @@ type Device struct {
 	closed      bool
 	stats       Stats
 	why         error // the last worker ended
+	reads       host.OpID
 
 	wake chan struct{}
 }
@@ -59,66 +60,67 @@ type act struct {
 	read   chan<- []byte // of a chunk that is read
 }
 
-// New starts a worker and gives it the components. Close the device.
-func New(cfg Config) (*Device, error) {
+// New starts a worker and gives it the components. Close the device. The context is for
+// the start, which takes as long as pinning does.
+func New(ctx context.Context, cfg Config) (*Device, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("cuda device: %w", err)
 	}
 	d := &Device{cfg: cfg, start: time.Now(), acts: map[host.OpID]*act{}, computes: map[host.CallID]bool{}, wake: make(chan struct{}, 1)}
-	if d.ring, err = newRing(slots, int64(cfg.Chunk)); err != nil {
-		return nil, fmt.Errorf("cuda device: %w", err)
+	d.alive, d.end = context.WithCancel(context.Background())
+	if d.ring, err = newRing(slots, int64(cfg.Chunk)); err == nil {
+		if err = d.startWorker(ctx); err != nil {
+			err = errors.Join(err, d.ring.close())
+		}
 	}
-	if err := d.startWorker(); err != nil {
-		return nil, fmt.Errorf("cuda device: %w", errors.Join(err, d.ring.close()))
+	if err != nil {
+		d.end()
+		return nil, fmt.Errorf("cuda device: %w", err)
 	}
 	return d, nil
 }
 
+var errClosed = errors.New("it is closed")
+
 // startWorker starts a worker and waits until it is ready.
-func (d *Device) startWorker() error {
-	p, err := startProcess(d.cfg.Worker)
+func (d *Device) startWorker(ctx context.Context) error {
+	p, ready, err := begin(ctx, &d.cfg, d.introduce)
 	if err != nil {
 		return err
 	}
-	late := time.AfterFunc(d.cfg.StartTimeout, func() { p.cmd.Process.Kill() })
-	ready, err := d.introduce(p)
-	if !late.Stop() && err != nil {
-		err = fmt.Errorf("the worker was not ready within %v", d.cfg.StartTimeout)
-	}
-	if err != nil {
-		return errors.Join(err, p.kill())
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.closed {
+		return errors.Join(errClosed, p.kill())
+	}
 	d.p, d.lost, d.why = p, false, nil
 	d.info = infoOf(ready)
+	d.working = new(sync.WaitGroup)
 	d.out = newOutbox()
 	epoch, out := d.epoch, d.out
-	d.working.Go(func() { d.hear(p, epoch) })
+	d.working.Go(func() { d.hear(p, epoch, out) })
 	d.working.Go(func() { out.run(p.conn) })
 	return nil
 }
 
 // introduce tells a worker what it is for.
-func (d *Device) introduce(p *process) (*wire.Ready, error) {
+func (d *Device) introduce(p *process) error {
 	c := &d.cfg
 	hello := wire.Hello{Version: wire.Version, GPU: c.GPU, Components: len(c.Components), Chunk: c.Chunk, Granularity: c.Granularity,
 		Slots: slots, Verify: c.Verify, Pageable: c.Pageable, Pin: c.Pin}
 	if err := tell(p, &wire.ToWorker{Hello: &hello}); err != nil {
-		return nil, err
+		return err
 	}
 	for i := range c.Components {
 		if err := d.present(p, &c.Components[i]); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if len(c.Components) > 0 {
-		if err := tell(p, &wire.ToWorker{Ring: &wire.Ring{}}, d.ring.file); err != nil {
-			return nil, err
-		}
+	if len(c.Components) == 0 {
+		return nil
 	}
-	return answer(p)
+	return tell(p, &wire.ToWorker{Ring: &wire.Ring{}}, d.ring.file)
 }
 
 func (d *Device) present(p *process, c *Component) error {
@@ -134,35 +136,6 @@ func (d *Device) present(p *process, c *Component) error {
 	return tell(p, m, f)
 }
 
-// tell sends a message of the beginning. When the worker has ended, its own words say why.
-func tell(p *process, m *wire.ToWorker, files ...*os.File) error {
-	err := p.conn.Send(m, files...)
-	if err != nil && errors.Is(err, unix.EPIPE) {
-		if _, why := answer(p); why != nil {
-			return why
-		}
-	}
-	return err
-}
-
-// answer waits for the worker's first words.
-func answer(p *process) (*wire.Ready, error) {
-	var m wire.FromWorker
-	if _, err := p.conn.Receive(&m); err == io.EOF {
-		<-p.gone
-		return nil, fmt.Errorf("the worker ended before it was ready: %v", p.err)
-	} else if err != nil {
-		return nil, err
-	}
-	switch {
-	case m.Ready != nil:
-		return m.Ready, nil
-	case m.Failed != nil:
-		return nil, errors.New(m.Failed.Err)
-	}
-	return nil, errors.New("the worker speaks of other things before it is ready")
-}
-
 // Info says what the device is. It is that of the present worker, or the last one.
 func (d *Device) Info() Info {
 	d.mu.Lock()
@@ -171,7 +144,7 @@ func (d *Device) Info() Info {
 }
 
 // hear takes what a worker says until it ends.
-func (d *Device) hear(p *process, epoch int) {
+func (d *Device) hear(p *process, epoch int, out *outbox) {
 	why := errors.New("the worker has ended")
 	for {
 		var m wire.FromWorker
@@ -186,28 +159,31 @@ func (d *Device) hear(p *process, epoch int) {
 			why = err
 			break
 		}
-		if m.Failed != nil {
-			why = errors.New(m.Failed.Err)
-			continue // it ends
-		}
-		if m.Memory != nil {
+		switch {
+		case m.Failed != nil:
+			why = errors.New(m.Failed.Err) // and it ends
+		case m.Memory != nil:
 			d.measured(m.Memory)
-			continue
+		default:
+			d.ended(m.Done, epoch)
 		}
-		d.ended(m.Done, epoch)
+	}
+	if err := out.failed(); err != nil {
+		why = fmt.Errorf("nothing can be said to the worker: %w", err)
 	}
 	d.mu.Lock()
-	quits := d.closed
-	d.mu.Unlock()
-	if quits { // and has things to give back
+	if d.closed { // it has things to give back
+		d.mu.Unlock()
 		return
 	}
-	p.kill()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.epoch == epoch && !d.closed && !d.lost {
-		d.cfg.Logger.Warn("the CUDA worker has ended: what was on the device is lost", "reason", why, "exit", p.err)
+	told := d.epoch == epoch && !d.lost
+	if told {
 		d.lose(why)
+	}
+	d.mu.Unlock()
+	err := p.kill()
+	if told {
+		d.cfg.Logger.Warn("the CUDA worker has ended: what was on the device is lost", "reason", why, "exit", errors.Join(p.exit(), err))
 	}
 }
 
@@ -215,7 +191,7 @@ func (d *Device) hear(p *process, epoch int) {
 func (d *Device) lose(why error) {
 	d.lost, d.why = true, why
 	d.epoch++
-	d.p = nil
+	d.p, d.old = nil, d.p
 	d.out.close()
 	d.stats.Used = 0
 	for op, a := range d.acts {
@@ -250,33 +226,42 @@ func (d *Device) complete(c host.Completion) {
 // Lose makes the device what it is after the worker has died: it kills it.
 func (d *Device) Lose() {
 	d.mu.Lock()
-	p := d.p
+	p, working := d.p, d.working
 	if p == nil || d.closed {
 		d.mu.Unlock()
 		return
 	}
 	d.lose(errors.New("the worker was killed"))
 	d.mu.Unlock()
-	p.kill()
-	d.working.Wait()
+	if err := p.kill(); err != nil {
+		d.cfg.Logger.Warn("the CUDA worker was to end", "error", err)
+	}
+	working.Wait()
 }
 
 // Restore starts another worker. The device is empty then.
 func (d *Device) Restore() error {
 	d.mu.Lock()
+	closed, lost, old, working := d.closed, d.lost, d.old, d.working
+	d.mu.Unlock()
 	switch {
-	case d.closed:
-		d.mu.Unlock()
-		return errors.New("cuda device: closed")
-	case !d.lost:
-		d.mu.Unlock()
+	case closed:
+		return fmt.Errorf("cuda device: %w", errClosed)
+	case !lost:
 		return errors.New("cuda device: it was not lost")
 	}
-	d.mu.Unlock()
-	d.working.Wait()
-	if err := d.startWorker(); err != nil {
+	// What the last one had is free when it is gone.
+	err := old.await(reaping)
+	if err == nil {
+		working.Wait()
+		err = d.startWorker(d.alive)
+	}
+	if err != nil {
 		return fmt.Errorf("cuda device: another worker: %w", err)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stats.Restored++
 	return nil
 }
 
@@ -289,7 +274,8 @@ func (d *Device) Close() error {
 		return nil
 	}
 	d.closed = true
-	p := d.p
+	d.end()
+	p, working := d.p, d.working
 	d.out.close()
 	for _, ask := range d.asked {
 		close(ask)
@@ -304,7 +290,7 @@ func (d *Device) Close() error {
 	if p != nil {
 		err = p.quit()
 	}
-	d.working.Wait()
+	working.Wait()
 	return errors.Join(err, d.ring.close())
 }
 
@@ -344,7 +330,7 @@ func (d *Device) Wait(until time.Duration) (host.Completion, bool) {
 func (d *Device) awaited() int {
 	n := len(d.computes)
 	for _, a := range d.acts {
-		if !a.silent {
+		if !a.silent && a.read == nil {
 			n++
 		}
 	}

@@ -25,6 +25,9 @@ type GPU struct {
 	// VirtualMemory and Export say whether memory can be mapped at fixed addresses, and
 	// given to other processes.
 	VirtualMemory, Export bool
+	// ReadOnlyPin says whether memory can be pinned that must not be written; else it has to
+	// be memory that could be.
+	ReadOnlyPin bool
 }
 
 // StandIn reports whether the driver is this project's own, for tests.

@@ -13,7 +13,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +32,10 @@ import (
 var roles = map[string]func() error{
 	"worker": serve,
 	"client": beClient,
+	"sleeper": func() error {
+		time.Sleep(time.Minute)
+		return nil
+	},
 }
 
 const roleVariable = "OFFHOST_TEST_ROLE"
@@ -144,8 +150,32 @@ func needsStandIn(t testing.TB) {
 	}
 }
 
+// speech is what a process says, by several goroutines' leave.
+type speech struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *speech) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *speech) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+func (s *speech) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.b.Reset()
+}
+
 // role is this test binary as a process of another kind. What it says is kept.
-func role(name string, said *bytes.Buffer, env ...string) func() (*exec.Cmd, error) {
+func role(name string, said *speech, env ...string) func() (*exec.Cmd, error) {
 	return func() (*exec.Cmd, error) {
 		self, err := os.Executable()
 		if err != nil {
@@ -218,7 +248,7 @@ func (s *shared) close() error {
 
 // complaints are the lines of a process that say that it has misused the stand-in, or
 // left something behind.
-func complaints(said *bytes.Buffer) (list []string) {
+func complaints(said *speech) (list []string) {
 	for line := range strings.Lines(said.String()) {
 		if strings.Contains(line, "OFFHOST-EMU") {
 			list = append(list, strings.TrimSpace(line))
@@ -234,7 +264,7 @@ type opened struct {
 	chunk   int64
 	first   [][]byte
 	sources []*shared
-	said    *bytes.Buffer
+	said    *speech
 }
 
 // world counts descriptors and mappings of this process.

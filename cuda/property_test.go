@@ -56,7 +56,7 @@ func injected(a host.Action, st host.Status) string {
 }
 
 func openHolder(t *testing.T, w enginetest.World) (*holder, error) {
-	h := &holder{opened: opened{t: t, chunk: int64(w.Chunk), said: new(bytes.Buffer)}}
+	h := &holder{opened: opened{t: t, chunk: int64(w.Chunk), said: new(speech)}}
 	h.fds, h.maps = world(t)
 	var parts []cuda.Component
 	for i, c := range w.Components {
@@ -67,7 +67,7 @@ func openHolder(t *testing.T, w enginetest.World) (*holder, error) {
 		parts = append(parts, cuda.Component{Name: c.Name, Bytes: c.Bytes, FileBytes: c.FileBytes, ReadOnly: c.ReadOnly, Source: s})
 	}
 	var err error
-	h.Device, err = cuda.New(cuda.Config{Chunk: w.Chunk, Granularity: w.Granularity, Components: parts, Verify: true, Pin: pinOf(w),
+	h.Device, err = cuda.New(t.Context(), cuda.Config{Chunk: w.Chunk, Granularity: w.Granularity, Components: parts, Verify: true, Pin: pinOf(w),
 		Worker: role("worker", h.said, fmt.Sprintf("OFFHOST_EMU_READ_ONLY_REGISTER=%d", len(w.Components)%2)),
 		Fault: func(a host.Action) cuda.Fault {
 			f := w.Fault(a)

@@ -92,7 +92,7 @@ func (d *Driver) complete(c Completion) error {
 		// First, so that what is tried again is within what there is. The books still have
 		// what could not be had: the engine adds that to what others use when it hears of
 		// the completion, so that something is learnt however much the device says is free.
-		if err := d.measure(true); err != nil {
+		if err := d.measure(c.Time, true); err != nil {
 			return err
 		}
 	}
@@ -100,9 +100,9 @@ func (d *Driver) complete(c Completion) error {
 }
 
 // Measure tells the engine how much of the budget others use, if the device knows.
-func (d *Driver) Measure() error { return d.measure(false) }
+func (d *Driver) Measure() error { return d.measure(d.Device.Now(), false) }
 
-func (d *Driver) measure(onlyMore bool) error {
+func (d *Driver) measure(at time.Duration, onlyMore bool) error {
 	m, ok := d.Device.(Meter)
 	if !ok {
 		return nil
@@ -116,7 +116,7 @@ func (d *Driver) measure(onlyMore bool) error {
 	if now == known || onlyMore && now < known {
 		return nil
 	}
-	return d.Step(Input{Kind: InForeign, Bytes: now})
+	return d.feed(&Input{Kind: InForeign, Time: at, Bytes: now})
 }
 
 func (d *Driver) feed(in *Input) error {

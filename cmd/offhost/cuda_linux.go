@@ -20,11 +20,12 @@ import (
 var errNoGPU = errors.New("the CUDA driver has no GPU: offhost doctor says more")
 
 // fitGPU finds the GPU, and cuts chunks as it allocates.
-func (r *request) fitGPU() error {
-	info, err := cuda.Probe(cuda.Config{GPU: r.DeviceID, Logger: r.log})
+func (r *request) fitGPU(ctx context.Context) error {
+	info, err := cuda.Probe(ctx, cuda.Config{GPU: r.DeviceID, Logger: r.log})
 	if err != nil {
 		return err
 	}
+	r.readOnlyPin = info.GPU.ReadOnlyPin
 	switch {
 	case info.GPU.UUID == "":
 		return errNoGPU
@@ -39,7 +40,7 @@ func (r *request) fitGPU() error {
 // cudaStage loads the weights and gives them to a worker that has the GPU. When the
 // context ends, the device is closed, which ends the run that waits for it.
 func cudaStage(ctx context.Context, r *request, l *stock, h *trace.Header) (*stage, error) {
-	store, budget, err := l.load(ctx, r, h, cuda.HostMemory(r.Chunk), 0) // the driver pins
+	store, budget, err := l.load(ctx, r, h, cuda.HostMemory(r.Chunk), weights.Config{SealAtExport: !r.readOnlyPin})
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +55,7 @@ func cudaStage(ctx context.Context, r *request, l *stock, h *trace.Header) (*sta
 			ReadOnly: h.Components[i].ReadOnly, Source: c})
 		s.fileBytes = append(s.fileBytes, c.FileBytes())
 	}
-	device, err := cuda.New(cfg)
+	device, err := cuda.New(ctx, cfg)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -93,7 +94,7 @@ func measuredGPU(s cuda.Stats) *report.Measured {
 
 // gpuOpener makes devices of a GPU whose link is measured, with pinned memory or without.
 func gpuOpener(ctx context.Context, id string, most units.Bytes, pageable bool) (open func(chunk, n units.Bytes) (link.Target, error), done func() error, err error) {
-	info, err := cuda.Probe(cuda.Config{GPU: id})
+	info, err := cuda.Probe(ctx, cuda.Config{GPU: id})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -113,14 +114,21 @@ func gpuOpener(ctx context.Context, id string, most units.Bytes, pageable bool) 
 		if chunk%info.Granularity != 0 {
 			return nil, fmt.Errorf("chunks of %v: %s allocates in multiples of %v", chunk, info.GPU.Name, info.Granularity)
 		}
-		return cuda.New(cuda.Config{GPU: id, Chunk: chunk, Granularity: info.Granularity, Pageable: pageable, Pin: units.MaxBytes,
+		d, err := cuda.New(ctx, cuda.Config{GPU: id, Chunk: chunk, Granularity: info.Granularity, Pageable: pageable, Pin: units.MaxBytes,
 			Components: []cuda.Component{{Name: "link", Bytes: n, Source: store.Components()[0]}}})
+		if err != nil {
+			return nil, err
+		}
+		if why := d.Info().Unpinned; why != "" && !pageable {
+			return nil, errors.Join(fmt.Errorf("memory cannot be pinned here, so that its copies cannot be measured (%s): give --host-memory %s", why, config.Pageable), d.Close())
+		}
+		return d, nil
 	}, store.Close, nil
 }
 
 // tryGPU says what the driver and its GPUs say, by trying them in a process of their own.
-func tryGPU() (*cuda.Info, error) {
-	info, err := cuda.Probe(cuda.Config{StartTimeout: 30 * time.Second})
+func tryGPU(ctx context.Context) (*cuda.Info, error) {
+	info, err := cuda.Probe(ctx, cuda.Config{StartTimeout: 30 * time.Second})
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 
 // CUDA is driven on Linux only: checkDevice has refused it before any of these is called.
 
-func (r *request) fitGPU() error { return cuda.ErrNotBuilt }
+func (r *request) fitGPU(context.Context) error { return cuda.ErrNotBuilt }
 
 func cudaStage(context.Context, *request, *stock, *trace.Header) (*stage, error) {
 	return nil, cuda.ErrNotBuilt
@@ -23,4 +23,4 @@ func gpuOpener(context.Context, string, units.Bytes, bool) (func(chunk, n units.
 	return nil, nil, cuda.ErrNotBuilt
 }
 
-func tryGPU() (*cuda.Info, error) { return nil, cuda.ErrNotBuilt }
+func tryGPU(context.Context) (*cuda.Info, error) { return nil, cuda.ErrNotBuilt }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -38,22 +39,22 @@ offhost needs to run on this system, and 0 when only a GPU or its driver is.
 		Args: argCount(0, 0),
 	}
 	format := cmd.Flags().String("format", config.FormatText, "`form` of the output: text or json")
-	cmd.RunE = func(*cobra.Command, []string) error {
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch *format {
 		case config.FormatText, config.FormatJSON:
-			return a.doctor(machine.Read(), *format)
+			return a.doctor(cmd.Context(), machine.Read(), *format)
 		}
 		return usagef("--format: %q: want text or json", *format)
 	}
 	return cmd
 }
 
-func (a *app) doctor(m machine.Info, format string) error {
+func (a *app) doctor(ctx context.Context, m machine.Info, format string) error {
 	build := doctor.Build{Version: version(), Devices: []string{doctor.Sim, doctor.Shm}}
 	var trial *doctor.Trial
 	if cuda.Built {
 		build.Devices = append(build.Devices, doctor.CUDA)
-		trial = tryCUDA()
+		trial = tryCUDA(ctx)
 	}
 	f := doctor.Examine(build, m, trial)
 	write := f.Text
@@ -70,8 +71,8 @@ func (a *app) doctor(m machine.Info, format string) error {
 }
 
 // tryCUDA says what the driver and its GPUs say of themselves.
-func tryCUDA() *doctor.Trial {
-	info, err := tryGPU()
+func tryCUDA(ctx context.Context) *doctor.Trial {
+	info, err := tryGPU(ctx)
 	if err != nil {
 		return &doctor.Trial{Err: err}
 	}

@@ -54,7 +54,7 @@ func TestDoctorsExitCodes(t *testing.T) {
 	refused := errors.New("refused")
 	for _, format := range []string{config.FormatText, config.FormatJSON} {
 		b := newBench(t, "")
-		err := b.doctor(machine.Info{OS: "linux", Sharing: machine.Sharing{Memfd: refused, Seals: refused, Passing: refused}}, format)
+		err := b.doctor(t.Context(), machine.Info{OS: "linux", Sharing: machine.Sharing{Memfd: refused, Seals: refused, Passing: refused}}, format)
 		var usage *config.UsageError
 		if err == nil || errors.As(err, &usage) || !strings.Contains(err.Error(), "memfd") {
 			t.Errorf("without memory files: %v, want a failure that names memfd", err)

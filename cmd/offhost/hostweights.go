@@ -88,8 +88,8 @@ func (l *stock) sizes() []units.Bytes {
 }
 
 // load brings the weights into host memory, as far as there is room for them beside a
-// device's memory, locking up to lock of them, and returns how much room that was.
-func (l *stock) load(ctx context.Context, r *request, h *trace.Header, device, lock units.Bytes) (*weights.Store, units.Bytes, error) {
+// device's memory, and returns how much room that was.
+func (l *stock) load(ctx context.Context, r *request, h *trace.Header, device units.Bytes, cfg weights.Config) (*weights.Store, units.Bytes, error) {
 	var all units.Bytes
 	specs := make([]weights.Spec, len(h.Components))
 	for i, c := range h.Components {
@@ -105,7 +105,8 @@ func (l *stock) load(ctx context.Context, r *request, h *trace.Header, device, l
 		return nil, 0, &config.UsageError{Err: err}
 	}
 	progress := newProgress(r.progress)
-	store, err := weights.Load(ctx, specs, weights.Config{Budget: room, PinBudget: lock, Progress: progress.show})
+	cfg.Budget, cfg.Progress = room, progress.show
+	store, err := weights.Load(ctx, specs, cfg)
 	progress.clear()
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {

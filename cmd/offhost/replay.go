@@ -33,6 +33,8 @@ type request struct {
 	// ends the run.
 	movement func(replay.Movement) error
 	progress io.Writer // where a person watches; nil when nobody does
+	// readOnlyPin says that the GPU can pin memory that must not be written.
+	readOnlyPin bool
 }
 
 // latency is what each copy takes beside its bytes.
@@ -49,7 +51,7 @@ type module struct {
 // leave to it, loads the policy and runs.
 func replayTrace(ctx context.Context, r request) (_ *report.Report, err error) {
 	if r.Device == config.CUDA {
-		if err := r.fitGPU(); err != nil {
+		if err := r.fitGPU(ctx); err != nil {
 			return nil, err
 		}
 	}

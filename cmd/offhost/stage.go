@@ -79,7 +79,7 @@ func checkDevice(device, system string) error {
 // the device is closed, which ends the run that waits for it.
 func shmStage(ctx context.Context, r *request, l *stock, h *trace.Header) (*stage, error) {
 	memory := deviceMemory(r, h)
-	store, budget, err := l.load(ctx, r, h, memory, r.PinBudget)
+	store, budget, err := l.load(ctx, r, h, memory, weights.Config{PinBudget: r.PinBudget})
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 type crowded struct {
 	*sim.Device
 	has, used, most units.Bytes
+	passed          time.Duration // by itself, as on a real device
 	allocs          map[host.OpID]host.Action
 	full            map[host.OpID]bool
 	refused         int
@@ -34,6 +35,7 @@ func (d *crowded) Submit(a host.Action) {
 
 func (d *crowded) Wait(until time.Duration) (host.Completion, bool) {
 	c, ok := d.Device.Wait(until)
+	c.Time += d.passed
 	if ok && c.Op != 0 {
 		switch a := d.allocs[c.Op]; {
 		case d.full[c.Op]:
@@ -45,7 +47,15 @@ func (d *crowded) Wait(until time.Duration) (host.Completion, bool) {
 	return c, ok
 }
 
-func (d *crowded) Free() (units.Bytes, bool) { return d.has - d.used, true }
+func (d *crowded) Now() time.Duration {
+	d.passed += time.Microsecond
+	return d.Device.Now() + d.passed
+}
+
+func (d *crowded) Free() (units.Bytes, bool) {
+	d.Now() // asking takes time
+	return d.has - d.used, true
+}
 
 // What others use of the budget is found out at the beginning of a request, and the run
 // keeps to what is left; what they take later, when there is no memory.

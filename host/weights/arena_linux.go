@@ -55,9 +55,9 @@ func (a *arena) WriteAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// finish maps the arena when it is filled, and makes it read-only for good unless it
-// is to be written.
-func (a *arena) finish(writable bool) error {
+// finish maps the arena when it is filled, and makes it read-only unless it is to be
+// written: for good, or, with later, when it is exported.
+func (a *arena) finish(writable, later bool) error {
 	if a.size > 0 {
 		mem, err := unix.Mmap(int(a.file.Fd()), 0, int(a.size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 		if err != nil {
@@ -66,8 +66,11 @@ func (a *arena) finish(writable bool) error {
 		a.mem = mem
 	}
 	seals := readOnlySeals
-	if writable {
+	switch {
+	case writable:
 		seals &^= unix.F_SEAL_FUTURE_WRITE
+	case later:
+		seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW
 	}
 	if _, err := unix.FcntlInt(a.file.Fd(), unix.F_ADD_SEALS, seals); err != nil {
 		return fmt.Errorf("shared memory: seal: %w", err)
@@ -81,8 +84,10 @@ func (a *arena) finish(writable bool) error {
 	return nil
 }
 
-// export returns a descriptor of its own for a sealed arena.
+// export returns a descriptor of its own for an arena that is read-only, sealed.
 func (a *arena) export() (*os.File, error) {
+	// It may be sealed already, against further seals too.
+	_, _ = unix.FcntlInt(a.file.Fd(), unix.F_ADD_SEALS, readOnlySeals)
 	seals, err := unix.FcntlInt(a.file.Fd(), unix.F_GET_SEALS, 0)
 	if err != nil {
 		return nil, fmt.Errorf("shared memory: seals: %w", err)

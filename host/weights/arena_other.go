@@ -28,7 +28,7 @@ func newArena(_ string, size units.Bytes) (*arena, error) {
 
 func (a *arena) WriteAt(p []byte, off int64) (int, error) { return copy(a.mem[off:], p), nil }
 
-func (a *arena) finish(bool) error { return nil }
+func (a *arena) finish(bool, bool) error { return nil }
 
 func (a *arena) export() (*os.File, error) { return nil, errNotLinux }
 

@@ -27,6 +27,9 @@ type Config struct {
 	Budget units.Bytes
 	// PinBudget is how much to try to lock against swapping with mlock; 0 is none.
 	PinBudget units.Bytes
+	// SealAtExport leaves it to Export to forbid further writable mappings of read-only
+	// memory, for a process of this program's own that has to have one to pin it.
+	SealAtExport bool
 	// Workers is how many read side by side; 0 is as many as there are processors, up
 	// to 8, which more do not make faster.
 	Workers int
@@ -142,7 +145,7 @@ func fill(ctx context.Context, specs []Spec, fileBytes []units.Bytes, cfg Config
 	err := l.run(ctx, min(workers, len(l.pieces)))
 	for _, c := range components {
 		if err == nil {
-			if err = c.held.finish(c.writable); err != nil {
+			if err = c.held.finish(c.writable, cfg.SealAtExport); err != nil {
 				err = fmt.Errorf("component %q: %w", c.name, err)
 			}
 		}

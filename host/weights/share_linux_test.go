@@ -278,3 +278,28 @@ func TestMemoryIsTheComponents(t *testing.T) {
 		t.Errorf("%v, %v: want what follows the %v of the file, %v", got, err, c.FileBytes(), want)
 	}
 }
+
+// Sealed when it is exported, if that is asked for, and not written to by that before.
+func TestSealingAtExport(t *testing.T) {
+	c := load(t, weights.Config{SealAtExport: true}, weights.Spec{Name: "unet", Source: synthetic(t, 1, "unet", 3<<20)}).Components()[0]
+	f, err := c.Memory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	seals := func(want int) {
+		t.Helper()
+		if got, err := unix.FcntlInt(f.Fd(), unix.F_GET_SEALS, 0); err != nil || got&^unix.F_SEAL_EXEC != want {
+			t.Errorf("sealed as %#x, %v: want %#x", got, err, want)
+		}
+	}
+	seals(unix.F_SEAL_SHRINK | unix.F_SEAL_GROW)
+	for range 2 {
+		g, err := c.Export()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		seals(unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_FUTURE_WRITE | unix.F_SEAL_SEAL)
+	}
+}

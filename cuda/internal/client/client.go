@@ -49,7 +49,7 @@ func Connect(ctx *driver.Context, conn *wire.Conn) (*Client, error) {
 	if err := conn.Send(&wire.FromClient{Hello: &wire.ClientHello{Version: wire.Version, GPU: ctx.GPU.UUID}}); err != nil {
 		return nil, err
 	}
-	left := -1
+	left, gran := -1, int64(0)
 	for left != 0 {
 		var m wire.ToClient
 		if _, err := conn.Receive(&m); err != nil {
@@ -59,16 +59,13 @@ func Connect(ctx *driver.Context, conn *wire.Conn) (*Client, error) {
 		case m.Refused != "":
 			return nil, errors.New(m.Refused)
 		case m.Layout != nil && left < 0:
-			c.chunk, left = int64(m.Layout.Chunk), m.Layout.Parts
+			c.chunk, gran, left = int64(m.Layout.Chunk), int64(m.Layout.Granularity), m.Layout.Parts
 		case m.Part != nil && left > 0:
 			left--
-			gran, err := ctx.Granularity()
-			if err != nil {
-				return nil, err
-			}
 			p := &Part{Name: m.Part.Name, Bytes: int64(m.Part.Bytes), mapped: map[int]uint32{}}
 			p.room = (p.Bytes + gran - 1) / gran * gran
 			// For the client's life: pointers into it stay valid whatever comes and goes.
+			var err error
 			if p.at, err = ctx.Reserve(p.room, 0); err != nil {
 				return nil, err
 			}
@@ -152,7 +149,7 @@ func (c *Client) mapAll(m *wire.Chunks, files []*os.File) error {
 		}
 		p.mapped[k.Index] = k.Generation
 	}
-	return c.conn.Send(&wire.FromClient{Mapped: m})
+	return nil
 }
 
 func (c *Client) unmapAll(m *wire.Chunks) error {

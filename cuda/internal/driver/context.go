@@ -8,6 +8,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 
@@ -18,7 +19,7 @@ import (
 // A GPU is a device of the driver's.
 type GPU struct {
 	Name  string
-	UUID  string // "GPU-" and a UUID, as nvidia-smi prints it
+	UUID  string // "GPU-" and a UUID, or "MIG-" for a part of one, as nvidia-smi prints it
 	Total int64  // bytes of memory
 	PCI   string // address on the bus; empty when the driver does not say
 	// VirtualMemory and Export say whether memory can be mapped at fixed addresses, and
@@ -74,19 +75,22 @@ func (g *GPU) describe(ordinal int) (err error) {
 // uuidOf prefers the call that tells the parts of a divided GPU apart, which gorgonia
 // does not bind.
 func uuidOf(d cu.Device) (string, error) {
+	whole, err := d.UUID()
 	var id C.CUuuid
 	if C.cuDeviceGetUuid_v2(&id, C.CUdevice(d)) == C.CUDA_SUCCESS {
 		var u uuid.UUID
 		for i := range u {
 			u[i] = byte(id.bytes[i])
 		}
+		if err == nil && u != whole {
+			return "MIG-" + u.String(), nil
+		}
 		return "GPU-" + u.String(), nil
 	}
-	u, err := d.UUID()
 	if err != nil {
 		return "", wrap("cuDeviceGetUuid", err)
 	}
-	return "GPU-" + u.String(), nil
+	return "GPU-" + whole.String(), nil
 }
 
 // ErrNoGPU is why a device could not be found.
@@ -122,6 +126,8 @@ func Find(id string) (GPU, error) {
 type Context struct {
 	GPU GPU
 	ctx cu.CUContext
+	// alone: physical memory is not made to be exported.
+	alone bool
 }
 
 // Open retains a device's context. The caller's goroutine need not be locked.
@@ -131,6 +137,37 @@ func Open(g GPU) (*Context, error) {
 		return nil, wrap("cuDevicePrimaryCtxRetain", err)
 	}
 	return &Context{GPU: g, ctx: ctx}, nil
+}
+
+// TryExport finds out whether memory can be exported, which under WSL a device says and
+// the driver then refuses. From then on memory is made accordingly.
+func (c *Context) TryExport() error {
+	c.alone = !c.GPU.Export
+	gran, err := c.Granularity()
+	if err != nil && !c.alone {
+		c.alone, c.GPU.Export = true, false
+		_, err = c.Granularity()
+	}
+	if err != nil || c.alone {
+		return err
+	}
+	h, err := c.Create(gran)
+	if OutOfMemory(err) {
+		return nil // it cannot be told now
+	}
+	if err == nil {
+		var f *os.File
+		if f, err = h.Export(); err == nil {
+			f.Close()
+		}
+		if failed := h.Release(); failed != nil {
+			return failed
+		}
+	}
+	if err != nil {
+		c.alone, c.GPU.Export = true, false
+	}
+	return nil
 }
 
 // Close releases it. Nothing that was made in it may be used any more.

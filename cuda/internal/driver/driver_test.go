@@ -72,7 +72,7 @@ func TestWithoutALibrary(t *testing.T) {
 	if err == nil || err.Error() != "cuDeviceGetCount: error 3" || !errors.Is(err, cu.NotInitialized) || Sticky(err) || OutOfMemory(err) {
 		t.Errorf("%v: want error 3, without a library that could name it", err)
 	}
-	if !Sticky(fmt.Errorf("a copy: %w", &Error{"cuEventSynchronize", 700})) || Sticky(errors.New("x")) || Sticky(nil) {
+	if !Sticky(fmt.Errorf("a copy: %w", &Error{"cuEventSynchronize", 700})) || !Sticky(errors.Join(&Error{"cuMemUnmap", 1}, &Error{"cuMemRelease", 719})) || Sticky(errors.New("x")) || Sticky(nil) {
 		t.Error("an illegal address is final for a process, other things are not")
 	}
 }

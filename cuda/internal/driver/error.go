@@ -31,6 +31,9 @@ func (e *Error) Error() string {
 
 // Is lets errors.Is find gorgonia's result of the same code, such as cu.OutOfMemory.
 func (e *Error) Is(target error) bool {
+	if target == errSticky {
+		return sticky[e.Code]
+	}
 	code, ok := codeOf(target)
 	return ok && code == e.Code
 }
@@ -55,14 +58,15 @@ var sticky = map[int]bool{
 	C.CUDA_ERROR_INVALID_PC:            true,
 	C.CUDA_ERROR_LAUNCH_FAILED:         true,
 	C.CUDA_ERROR_SYSTEM_NOT_READY:      true,
+	C.CUDA_ERROR_MPS_CLIENT_TERMINATED: true,
 	C.CUDA_ERROR_UNKNOWN:               true,
 }
 
+// errSticky is found in an error, or in any of several that were joined, by errors.Is.
+var errSticky = errors.New("the device is lost to this process")
+
 // Sticky reports whether an error means that this process has lost its device.
-func Sticky(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && sticky[e.Code]
-}
+func Sticky(err error) bool { return errors.Is(err, errSticky) }
 
 // wrap names the call in an error of gorgonia's.
 func wrap(call string, err error) error {

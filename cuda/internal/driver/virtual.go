@@ -21,7 +21,9 @@ type Handle struct {
 func (c *Context) properties() *C.CUmemAllocationProp {
 	p := new(C.CUmemAllocationProp)
 	p._type = C.CU_MEM_ALLOCATION_TYPE_PINNED
-	p.requestedHandleTypes = C.CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
+	if !c.alone {
+		p.requestedHandleTypes = C.CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
+	}
 	p.location._type = C.CU_MEM_LOCATION_TYPE_DEVICE
 	p.location.id = C.int(c.GPU.device)
 	return p

@@ -41,19 +41,14 @@ type Conn struct {
 // NewConn takes a connected socket of type SOCK_SEQPACKET over.
 func NewConn(f *os.File) (*Conn, error) {
 	defer f.Close()
-	kind, err := unix.GetsockoptInt(int(f.Fd()), unix.SOL_SOCKET, unix.SO_TYPE)
-	if err != nil || kind != unix.SOCK_SEQPACKET {
-		return nil, fmt.Errorf("descriptor %s is not a socket of type SOCK_SEQPACKET", f.Name())
+	if err := IsSocket(f); err != nil {
+		return nil, err
 	}
 	c, err := net.FileConn(f)
 	if err != nil {
 		return nil, err
 	}
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("descriptor %s is a socket of %s, want one of the Unix domain", f.Name(), c.LocalAddr().Network()), c.Close())
-	}
-	return &Conn{c: u, buf: make([]byte, MaxMessage+1), oob: make([]byte, unix.CmsgSpace(4*MaxFiles)+unix.CmsgSpace(unix.SizeofUcred))}, nil
+	return &Conn{c: c.(*net.UnixConn), buf: make([]byte, MaxMessage+1), oob: make([]byte, unix.CmsgSpace(4*MaxFiles)+unix.CmsgSpace(unix.SizeofUcred))}, nil
 }
 
 // Pair returns the two ends of a new socket, which no child inherits by itself.
@@ -63,6 +58,22 @@ func Pair() (a, b *os.File, err error) {
 		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
 	return os.NewFile(uintptr(fds[0]), "socket"), os.NewFile(uintptr(fds[1]), "socket"), nil
+}
+
+// Gone reports whether an error of Send says that the peer has ended.
+func Gone(err error) bool { return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) }
+
+// IsSocket returns an error for a descriptor that NewConn does not take.
+func IsSocket(f *os.File) error {
+	kind, err := unix.GetsockoptInt(int(f.Fd()), unix.SOL_SOCKET, unix.SO_TYPE)
+	if err != nil || kind != unix.SOCK_SEQPACKET {
+		return fmt.Errorf("descriptor %s is not a socket of type SOCK_SEQPACKET", f.Name())
+	}
+	domain, err := unix.GetsockoptInt(int(f.Fd()), unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil || domain != unix.AF_UNIX {
+		return fmt.Errorf("descriptor %s is not a socket of the Unix domain", f.Name())
+	}
+	return nil
 }
 
 // Close ends the connection: a Receive in progress fails.
@@ -126,8 +137,14 @@ func (c *Conn) SendWithin(most time.Duration, m Message, files ...*os.File) erro
 // the caller's, and are not inherited.
 func (c *Conn) Receive(m Message) ([]*os.File, error) {
 	n, oobn, flags, _, err := c.c.ReadMsgUnix(c.buf, c.oob)
+	if errors.Is(err, syscall.ECONNRESET) {
+		// A peer that died with something unread resets the connection. That is told once,
+		// before what it had sent itself.
+		n, oobn, flags, _, err = c.c.ReadMsgUnix(c.buf, c.oob)
+	}
 	if err != nil {
-		// A peer that died with something unread resets the connection.
+		files, _ := c.received(c.oob[:oobn]) // of a message without a byte
+		closeAll(files)
 		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) {
 			err = io.EOF
 		}
@@ -136,8 +153,6 @@ func (c *Conn) Receive(m Message) ([]*os.File, error) {
 	files, err := c.received(c.oob[:oobn])
 	switch {
 	case err != nil:
-	case n == 0 && len(files) == 0:
-		return nil, io.EOF
 	case flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 || n > MaxMessage:
 		err = fmt.Errorf("a message of more than %d bytes or %d descriptors", MaxMessage, MaxFiles)
 	default:

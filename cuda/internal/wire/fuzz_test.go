@@ -15,7 +15,7 @@ func FuzzParse(f *testing.F) {
 		`{"act":{"op":1,"kind":"read","component":0,"chunk":0,"slot":3}}`,
 		`{"compute":{"call":1,"component":0,"least_ns":5}}`,
 		`{"ready":{"library":"x","driver":12040,"gpu":{"name":"a","uuid":"b","total":1}}}`,
-		`{"done":{"op":1,"status":2,"err":"x"}}`, `{"failed":{"err":"x","sticky":true}}`, `{"memory":{"free":4}}`,
+		`{"done":{"op":1,"status":2,"err":"x"}}`, `{"failed":{"err":"x"}}`, `{"memory":{"free":4}}`,
 		`{"layout":{"parts":2,"chunk":4,"granularity":2}}`, `{"part":{"component":0,"name":"a","bytes":3}}`,
 		`{"map":{"component":0,"list":[{"index":0,"generation":1}]}}`, `{"unmap":{"component":0,"list":[{"index":0,"generation":1}]}}`,
 		`{"want":{"component":1}}`, `{"refused":"no"}`, `{"hello":{"version":1,"gpu":"GPU-1"}}`, `{}`, `{"hello":null}`,

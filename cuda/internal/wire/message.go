@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/offhost/offhost/abi"
 	"github.com/offhost/offhost/host"
@@ -116,6 +117,7 @@ type GPU struct {
 	Total         units.Bytes `json:"total"`
 	VirtualMemory bool        `json:"virtual_memory,omitzero"`
 	Export        bool        `json:"export,omitzero"`
+	ReadOnlyPin   bool        `json:"read_only_pin,omitzero"`
 }
 
 // Ready says which device the worker has.
@@ -145,8 +147,15 @@ type Done struct {
 // Failed is a worker's last word.
 type Failed struct {
 	Err string `json:"err"`
-	// Sticky: the device was lost, and another worker may find it again.
-	Sticky bool `json:"sticky,omitzero"`
+}
+
+// Clip makes a text short enough for a message, and one that can be sent.
+func Clip(s string) string {
+	s = strings.ToValidUTF8(s, "?")
+	if len(s) > MaxText {
+		s = strings.ToValidUTF8(s[:MaxText-3], "") + "..."
+	}
+	return s
 }
 
 var errOneMember = errors.New("a message with other than one member")

@@ -52,7 +52,6 @@ type Chunk struct {
 type FromClient struct {
 	Hello    *ClientHello `json:"hello,omitzero"`
 	Want     *Want        `json:"want,omitzero"`
-	Mapped   *Chunks      `json:"mapped,omitzero"`
 	Unmapped *Chunks      `json:"unmapped,omitzero"`
 }
 
@@ -99,7 +98,7 @@ func (m *ToClient) Check(files int) error {
 
 // Check implements Message.
 func (m *FromClient) Check(files int) error {
-	if count(m.Hello != nil, m.Want != nil, m.Mapped != nil, m.Unmapped != nil) != 1 {
+	if count(m.Hello != nil, m.Want != nil, m.Unmapped != nil) != 1 {
 		return errOneMember
 	}
 	if files != 0 {
@@ -114,8 +113,6 @@ func (m *FromClient) Check(files int) error {
 		if m.Want.Component < 0 || m.Want.Component >= MaxComponents {
 			return fmt.Errorf("component %d", m.Want.Component)
 		}
-	case m.Mapped != nil:
-		return m.Mapped.check()
 	case m.Unmapped != nil:
 		return m.Unmapped.check()
 	}

@@ -24,18 +24,20 @@ type clients struct {
 	w       *worker
 	readers sync.WaitGroup
 
-	mu   sync.Mutex
-	back *sync.Cond // something was given back, or a client has gone
-	all  map[*client]bool
+	mu  sync.Mutex
+	all map[*client]bool
 	// there is what is on the device and not about to leave.
 	there map[*chunk]*part
-	ended bool
+	// leaving are releases that wait until no client has their chunk.
+	leaving map[*chunk]*job
+	ended   bool
 }
 
 // client is one of them.
 type client struct {
 	conn  *wire.Conn
-	pid   int // 0 when it is not known
+	pid   int      // 0 when it is not known
+	life  *os.File // a pidfd
 	wants map[*part]bool
 	given map[*chunk]uint32 // and not given back: its generation
 }
@@ -51,61 +53,81 @@ const (
 )
 
 func (c *clients) init(w *worker) {
-	c.w, c.all, c.there = w, map[*client]bool{}, map[*chunk]*part{}
-	c.back = sync.NewCond(&c.mu)
+	c.w, c.all, c.there, c.leaving = w, map[*client]bool{}, map[*chunk]*part{}, map[*chunk]*job{}
 }
 
-// attach takes a client's socket over.
-func (w *worker) attach(f *os.File) error {
+// attach takes a client's socket over. One that is of no use is the client's loss.
+func (w *worker) attach(f *os.File) {
 	conn, err := wire.NewConn(f)
-	if err != nil {
-		return err
+	if err == nil {
+		if err = conn.Identify(); err != nil {
+			conn.Close()
+		}
 	}
-	if err := conn.Identify(); err != nil {
-		return errors.Join(err, conn.Close())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "offhost: a client's socket:", err)
+		return
 	}
 	c := &w.clients
 	x := &client{conn: conn, wants: map[*part]bool{}, given: map[*chunk]uint32{}}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.all) == MaxClients {
-		_ = conn.SendWithin(patience, &wire.ToClient{Refused: fmt.Sprintf("there are %d clients already", MaxClients)})
-		return conn.Close()
+	why := ""
+	switch {
+	case c.all == nil:
+		why = "there are no components"
+	case !w.ctx.GPU.Export:
+		why = "the GPU's memory cannot be given to other processes here"
+	case len(c.all) == MaxClients:
+		why = fmt.Sprintf("there are %d clients already", MaxClients)
+	}
+	if why != "" {
+		_ = conn.SendWithin(patience, &wire.ToClient{Refused: why})
+		conn.Close()
+		return
 	}
 	c.all[x] = true
 	c.readers.Go(func() {
 		if err := w.ctx.Bind(); err != nil { // exporting needs it
 			w.fail(err)
 		}
-		why := c.serve(x)
-		c.gone(x, why)
+		c.gone(x, c.serve(x))
 	})
-	return nil
+}
+
+// receive waits for what a client says, and finds out who it is: whoever sends a message
+// before its socket asks for that is known by the next.
+func (x *client) receive() (*wire.FromClient, error) {
+	m := new(wire.FromClient)
+	_, err := x.conn.Receive(m)
+	if pid := x.conn.Sender(); err == nil && x.pid == 0 && pid != 0 {
+		x.pid = pid
+		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+			x.life = os.NewFile(uintptr(fd), "pidfd")
+		}
+	}
+	return m, err
 }
 
 // serve does what a client asks for, until it ends.
 func (c *clients) serve(x *client) error {
-	var m wire.FromClient
-	if _, err := x.conn.Receive(&m); err != nil {
+	m, err := x.receive()
+	if err != nil {
 		return err
 	}
-	x.pid = x.conn.Sender()
 	gpu := c.w.ctx.GPU.UUID
 	if m.Hello == nil || m.Hello.GPU != gpu {
-		why := "the first message is to be a hello for " + gpu
-		_ = x.conn.SendWithin(patience, &wire.ToClient{Refused: why})
-		return errors.New(why)
+		return errors.New("the first message is to be a hello for " + gpu)
 	}
 	if err := c.describe(x); err != nil {
 		return err
 	}
 	for {
-		var m wire.FromClient
-		if _, err := x.conn.Receive(&m); err != nil {
+		m, err := x.receive()
+		if err != nil {
 			return err
 		}
-		if err := c.hear(x, &m); err != nil {
-			_ = x.conn.SendWithin(patience, &wire.ToClient{Refused: clip(err)})
+		if err := c.hear(x, m); err != nil {
 			return err
 		}
 	}
@@ -119,7 +141,7 @@ func (c *clients) describe(x *client) error {
 			list = append(list, p)
 		}
 	}
-	l := &wire.Layout{Parts: len(list), Chunk: c.w.hello.Chunk, Granularity: units.Bytes(c.w.gran)}
+	l := &wire.Layout{Parts: len(list), Chunk: c.w.hello.Chunk, Granularity: c.w.hello.Granularity}
 	if err := x.conn.SendWithin(patience, &wire.ToClient{Layout: l}); err != nil {
 		return err
 	}
@@ -144,8 +166,6 @@ func (c *clients) hear(x *client, m *wire.FromClient) error {
 		return c.want(x, p)
 	case m.Unmapped != nil:
 		return c.returned(x, m.Unmapped)
-	case m.Mapped != nil:
-		return nil // the descriptors are closed already, and nothing waits for it
 	}
 	return errors.New("hello is said once")
 }
@@ -212,29 +232,38 @@ func (c *clients) loaded(p *part, k *chunk) {
 	}
 }
 
-// leave takes a chunk back from everybody who has it, and returns when nobody does.
-func (c *clients) leave(p *part, k *chunk) error {
-	if !p.readOnly {
-		return nil
+// leave takes a job's chunk back from everybody who has it. It is true when somebody has:
+// the job is put in line again when nobody does.
+func (c *clients) leave(j *job) bool {
+	if !j.p.readOnly {
+		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.there, k)
+	delete(c.there, j.k)
 	for x := range c.all {
-		if gen, has := x.given[k]; has {
-			m := &wire.Chunks{Component: p.id, List: []wire.Chunk{{Index: k.index, Generation: gen}}}
+		if gen, has := x.given[j.k]; has {
+			m := &wire.Chunks{Component: j.p.id, List: []wire.Chunk{{Index: j.k.index, Generation: gen}}}
 			if x.conn.SendWithin(patience, &wire.ToClient{Unmap: m}) != nil {
 				x.conn.Close()
 			}
 		}
 	}
-	for c.holds(k) {
-		if c.ended {
-			return errors.New("the worker ends while a client has the chunk")
-		}
-		c.back.Wait()
+	if !c.holds(j.k) {
+		return false
 	}
-	return nil
+	c.leaving[j.k] = j
+	return true
+}
+
+// left lets the releases go on whose chunk nobody has any more; the caller holds the lock.
+func (c *clients) left() {
+	for k, j := range c.leaving {
+		if !c.holds(k) {
+			delete(c.leaving, k)
+			c.w.drops.push(j)
+		}
+	}
 }
 
 func (c *clients) holds(k *chunk) bool {
@@ -264,43 +293,46 @@ func (c *clients) returned(x *client, m *wire.Chunks) error {
 			delete(x.given, k)
 		}
 	}
-	c.back.Broadcast()
+	c.left()
 	return nil
 }
 
 // gone takes what a client had as free, when its process has ended and with it all its
 // mappings: while it lives it may use them.
 func (c *clients) gone(x *client, why error) {
-	if why != nil && why != io.EOF {
+	if why != io.EOF {
 		_ = x.conn.SendWithin(patience, &wire.ToClient{Refused: clip(why)})
 	}
 	x.conn.Close()
 	c.mu.Lock()
 	has := len(x.given) > 0
 	c.mu.Unlock()
-	if has && x.pid != 0 {
-		awaitExit(x.pid, farewell, c.w.end)
+	if has {
+		awaitExit(x.life, farewell, c.w.end)
+	}
+	if x.life != nil {
+		x.life.Close()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.all, x)
-	c.back.Broadcast()
+	c.left()
 }
 
-// awaitExit waits until a process has ended, but not for ever.
-func awaitExit(pid int, most time.Duration, end <-chan struct{}) {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return // it is no more
-	}
-	defer unix.Close(fd)
+// awaitExit waits until a process has ended, but not for ever. Of one that is not known,
+// the time has to do.
+func awaitExit(life *os.File, most time.Duration, end <-chan struct{}) {
 	for until := time.Now().Add(most); time.Now().Before(until); {
 		select {
 		case <-end:
 			return
 		default:
 		}
-		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100); n > 0 || err != nil && err != unix.EINTR {
+		if life == nil {
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
+		if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(life.Fd()), Events: unix.POLLIN}}, 100); n > 0 {
 			return
 		}
 	}
@@ -308,15 +340,11 @@ func awaitExit(pid int, most time.Duration, end <-chan struct{}) {
 
 // close ends all clients' connections, and waits for their readers.
 func (c *clients) close() {
-	if c.back == nil {
-		return
-	}
 	c.mu.Lock()
 	c.ended = true
 	for x := range c.all {
 		x.conn.Close()
 	}
-	c.back.Broadcast()
 	c.mu.Unlock()
 	c.readers.Wait()
 }

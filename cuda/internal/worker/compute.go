@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"time"
 
-	"github.com/offhost/offhost/cuda/internal/driver"
 	"github.com/offhost/offhost/cuda/internal/wire"
 	"github.com/offhost/offhost/host/units"
 )
@@ -43,7 +42,7 @@ func (w *worker) compute() {
 				d.Verified += units.Bytes(u.p.chunks[i].size)
 			}
 		}
-		if driver.Sticky(err) {
+		if w.lost(err) {
 			w.fail(err)
 			return
 		}

@@ -28,6 +28,7 @@ type job struct {
 	took   time.Duration
 	marks  *marks // around it in its stream, nil when it was waited for already
 	err    error
+	asked  bool // a release: clients were
 	// outOfMemory says that err is that the device had none.
 	outOfMemory bool
 }
@@ -103,8 +104,8 @@ func (c *copier) close(ctx *driver.Context) error {
 	return err
 }
 
-// act takes an action. What makes no sense in it is no end of the world; the host hears
-// that it failed.
+// act takes an action. One that cannot be done as things stand has failed; one on what
+// does not exist ends the worker, whose host has lost its mind.
 func (w *worker) act(a *wire.Act) error {
 	p, err := w.part(a.Component)
 	if err != nil {
@@ -183,9 +184,11 @@ func (w *worker) queueCopy(c *copier, j *job) {
 		} else {
 			j.err = w.copyPinned(c, j)
 		}
-		if j.err != nil && j.Kind == wire.CopyIn {
-			// A part of it may be on its way.
-			j.err = errors.Join(j.err, c.stream.Synchronize(), w.unmap(j.k))
+		if j.err != nil { // a part of it may be on its way
+			j.err = errors.Join(j.err, c.stream.Synchronize())
+			if j.Kind == wire.CopyIn {
+				j.err = errors.Join(j.err, w.unmap(j.k))
+			}
 		}
 	}
 	c.waits.push(j)
@@ -292,7 +295,7 @@ func (w *worker) endCopy(c *copier, j *job) {
 		w.staging.put(s.buf)
 	}
 	c.reuse(j.marks)
-	if driver.Sticky(err) {
+	if w.lost(err) {
 		w.fail(err)
 		return
 	}
@@ -389,18 +392,22 @@ func (w *worker) read(c *copier, k *chunk) ([]byte, error) {
 	return got, c.check.Synchronize()
 }
 
-// release takes a chunk off the device: first from the clients that see it.
+// release takes a chunk off the device: first from the clients that see it. When one has
+// to give it back, the job comes again when nobody has it.
 func (w *worker) release(j *job) {
-	err := w.prepare(j)
-	if err == nil {
-		err = w.clients.leave(j.p, j.k)
+	var err error
+	if !j.asked {
+		err = w.prepare(j)
+		if j.asked = true; err == nil && w.clients.leave(j) {
+			return
+		}
 	}
 	gone := false
 	if err == nil {
 		err = w.unmap(j.k)
 		gone = j.k.handle == (driver.Handle{})
 	}
-	if driver.Sticky(err) {
+	if w.lost(err) || err != nil && gone { // what has become of its memory is not known
 		w.fail(err)
 		return
 	}
@@ -408,6 +415,7 @@ func (w *worker) release(j *job) {
 	d := wire.Done{Op: j.Op}
 	if err != nil {
 		refuse(&d, j, err)
+		w.clients.loaded(j.p, j.k) // it is there still
 	}
 	w.done(d)
 }

@@ -72,7 +72,7 @@ func newPart(w *worker, id int, c *wire.Component, chunkSize, gran int64) (*part
 // close gives a component back. Nothing uses it any more.
 func (p *part) close(w *worker) (err error) {
 	for i := range p.chunks {
-		if k := &p.chunks[i]; k.resident {
+		if k := &p.chunks[i]; k.handle != (driver.Handle{}) {
 			err = errors.Join(err, w.unmap(k))
 		}
 	}

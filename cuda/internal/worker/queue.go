@@ -36,13 +36,21 @@ func (q *queue[T]) pop() (x T, ok bool) {
 	return x, true
 }
 
-// close lets what is in line be done, and nothing more.
+// finish lets what is in line be done, and nothing more.
+func (q *queue[T]) finish() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.more.Broadcast()
+}
+
+// close drops what is in line.
 func (q *queue[T]) close() {
 	if q.more == nil {
 		return
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.closed = true
+	q.items, q.closed = nil, true
 	q.more.Broadcast()
 }

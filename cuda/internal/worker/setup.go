@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -54,7 +55,7 @@ func (w *worker) setUp() error {
 }
 
 func describe(g *driver.GPU) wire.GPU {
-	return wire.GPU{Name: g.Name, UUID: g.UUID, PCI: g.PCI, Total: units.Bytes(g.Total), VirtualMemory: g.VirtualMemory, Export: g.Export}
+	return wire.GPU{Name: g.Name, UUID: g.UUID, PCI: g.PCI, Total: units.Bytes(g.Total), VirtualMemory: g.VirtualMemory, Export: g.Export, ReadOnlyPin: g.ReadOnlyPin}
 }
 
 // openGPU opens the device's context.
@@ -72,6 +73,15 @@ func (w *worker) openGPU(ready *wire.Ready) error {
 	}
 	if err := w.ctx.Bind(); err != nil {
 		return err
+	}
+	if err := w.ctx.TryExport(); err != nil {
+		return err
+	}
+	ready.GPU.Export = w.ctx.GPU.Export
+	for i := range ready.GPUs {
+		if ready.GPUs[i].UUID == g.UUID {
+			ready.GPUs[i].Export = w.ctx.GPU.Export
+		}
 	}
 	if w.gran, err = w.ctx.Granularity(); err != nil {
 		return err
@@ -121,11 +131,27 @@ func (w *worker) takePart(chunk, gran int64) error {
 	}
 	w.parts = append(w.parts, p)
 	if held := p.size - p.file; held > 0 {
-		if p.mem, err = mapShared(files[0], held, unix.PROT_READ); err != nil {
+		if err := w.pinPart(p, files[0], held); err != nil {
 			return fmt.Errorf("component %q: %w", p.name, err)
 		}
-		p.pinned = w.pins.try(w.ctx, p.mem, true)
 	}
+	return nil
+}
+
+// pinPart maps a component's memory, for reading alone, and pins it if it can. Where the
+// device cannot pin what must not be written, it is pinned before that is forbidden; the
+// host may have sealed it against that.
+func (w *worker) pinPart(p *part, f *os.File, n int64) (err error) {
+	if !w.ctx.GPU.ReadOnlyPin && !w.pins.off {
+		if p.mem, err = mapShared(f, n, unix.PROT_READ|unix.PROT_WRITE); err == nil {
+			p.pinned = w.pins.try(w.ctx, p.mem, false)
+			return os.NewSyscallError("mprotect", unix.Mprotect(p.mem, unix.PROT_READ))
+		}
+	}
+	if p.mem, err = mapShared(f, n, unix.PROT_READ); err != nil {
+		return err
+	}
+	p.pinned = w.pins.try(w.ctx, p.mem, true)
 	return nil
 }
 
@@ -170,7 +196,7 @@ func (w *worker) start(chunk int64) (err error) {
 	w.uses.init()
 	for _, c := range w.copiers() {
 		w.goBound(func() {
-			defer c.waits.close()
+			defer c.waits.finish() // the device has what was queued
 			for j, ok := c.jobs.pop(); ok; j, ok = c.jobs.pop() {
 				w.queueCopy(c, j)
 			}

@@ -79,6 +79,7 @@ func Serve(conn *wire.Conn, cfg Config) error {
 	w := &worker{cfg: cfg, conn: conn, end: make(chan struct{})}
 	defer conn.Close()
 	err := w.serve()
+	w.ended.Do(func() { close(w.end) })
 	if errors.Is(err, ErrDeviceLost) {
 		return err
 	}
@@ -86,10 +87,9 @@ func Serve(conn *wire.Conn, cfg Config) error {
 }
 
 func (w *worker) serve() error {
-	err := w.setUp()
-	if err != nil {
-		w.say(&wire.FromWorker{Failed: &wire.Failed{Err: clip(err), Sticky: driver.Sticky(err)}})
-		return err
+	if err := w.setUp(); err != nil {
+		w.fail(err)
+		return w.failure
 	}
 	for {
 		var m wire.ToWorker
@@ -108,7 +108,7 @@ func (w *worker) serve() error {
 		}
 		if err != nil {
 			w.fail(err)
-			return err
+			return w.failure
 		}
 	}
 }
@@ -125,7 +125,8 @@ func (w *worker) take(m *wire.ToWorker, files []*os.File) error {
 		w.uses.push(&use{Compute: *m.Compute, p: p, begun: now()})
 		return nil
 	case m.Client != nil:
-		return w.attach(files[0])
+		w.attach(files[0])
+		return nil
 	case m.Memory != nil:
 		return w.memory()
 	}
@@ -141,22 +142,31 @@ func (w *worker) memory() error {
 		m = wire.Memory{Err: clip(err)}
 	}
 	w.say(&wire.FromWorker{Memory: &m})
-	if driver.Sticky(err) {
+	if w.lost(err) {
 		return err
 	}
 	return nil
+}
+
+// lost reports whether an error means that the device is. The driver does not always say
+// so in the call that finds it out, but in every one after it.
+func (w *worker) lost(err error) bool {
+	if err == nil || driver.Sticky(err) || driver.OutOfMemory(err) {
+		return driver.Sticky(err)
+	}
+	_, _, again := w.ctx.Memory()
+	return driver.Sticky(again)
 }
 
 // fail ends the worker with a reason, which the host hears of. Without the device, no
 // goroutine may touch it any more.
 func (w *worker) fail(err error) {
 	w.ended.Do(func() {
-		sticky := driver.Sticky(err)
-		if sticky {
+		if w.ctx != nil && w.lost(err) {
 			err = fmt.Errorf("%w: %w", ErrDeviceLost, err)
 		}
 		w.failure = err
-		w.say(&wire.FromWorker{Failed: &wire.Failed{Err: clip(err), Sticky: sticky}})
+		w.say(&wire.FromWorker{Failed: &wire.Failed{Err: clip(err)}})
 		close(w.end)
 		w.conn.Close()
 	})
@@ -192,8 +202,7 @@ func (w *worker) part(i int) (*part, error) {
 	return w.parts[i], nil
 }
 
-// close gives everything back. All clients have to be gone, and all that was queued to
-// have ended.
+// close gives everything back, when all that the device was given has ended.
 func (w *worker) close() (err error) {
 	if w.ctx == nil {
 		return nil
@@ -230,7 +239,7 @@ func (w *worker) copiers() (list []*copier) {
 	return list
 }
 
-// stop lets all goroutines do what they have and end.
+// stop lets all goroutines end: what was not begun is not done any more.
 func (w *worker) stop() {
 	for _, c := range w.copiers() {
 		c.jobs.close()
@@ -240,13 +249,7 @@ func (w *worker) stop() {
 	w.others.Wait()
 }
 
-func clip(err error) string {
-	s := err.Error()
-	if len(s) > wire.MaxText {
-		s = s[:wire.MaxText-3] + "..."
-	}
-	return s
-}
+func clip(err error) string { return wire.Clip(err.Error()) }
 
 func closeAll(files []*os.File) {
 	for _, f := range files {
