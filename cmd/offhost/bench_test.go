@@ -78,21 +78,23 @@ func TestWhatBenchLinkCannotDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for args, says := range map[string]string{
-		"--device cuda":             `--device: "cuda": want shm or sim`,
-		"--device sim":              "give --link",
-		"--device sim --write x":    "--write: device sim has the link that it is told",
-		"--link fast":               `--link: bandwidth "fast"`,
-		"--chunk-sizes 2MiB,,":      `--chunk-sizes: size ""`,
-		"--chunk-sizes 0":           `--chunk-sizes: "0": want more than 0`,
-		"--chunk-sizes 5GiB":        "at most 4 GiB",
-		"--bytes 0":                 `--bytes: "0"`,
-		"--bytes 100TB":             "lower --bytes",
-		"--duration 0s":             "--duration",
-		"--duration 2h":             "at most an hour",
-		"--format xml":              "text or json",
-		"--write " + bad:            `unknown key "bugdet"`,
-		"now":                       "1 arguments",
-		"--chunk-sizes 1MiB --burn": "unknown flag",
+		"--device rocm":                       `--device: "rocm": want sim, shm, cuda`,
+		"--device shm --host-memory pageable": "only on device cuda memory is pinned or not",
+		"--device cuda --link 1GB/s":          "device cuda has the link that it has",
+		"--device sim":                        "give --link",
+		"--device sim --write x":              "--write: device sim has the link that it is told",
+		"--link fast":                         `--link: bandwidth "fast"`,
+		"--chunk-sizes 2MiB,,":                `--chunk-sizes: size ""`,
+		"--chunk-sizes 0":                     `--chunk-sizes: "0": want more than 0`,
+		"--chunk-sizes 5GiB":                  "at most 4 GiB",
+		"--bytes 0":                           `--bytes: "0"`,
+		"--bytes 100TB":                       "lower --bytes",
+		"--duration 0s":                       "--duration",
+		"--duration 2h":                       "at most an hour",
+		"--format xml":                        "text or json",
+		"--write " + bad:                      `unknown key "bugdet"`,
+		"now":                                 "1 arguments",
+		"--chunk-sizes 1MiB --burn":           "unknown flag",
 	} {
 		if len(onDevices()) == 1 && !strings.Contains(args, "sim") {
 			continue
@@ -109,7 +111,7 @@ func TestBenchLinkEndsWithItsContext(t *testing.T) {
 	stop := errors.New("enough")
 	cancel(stop)
 	b := newBench(t, "")
-	err := b.benchLink(ctx, linkBench{device: config.Sim, sizes: "2MiB", bytes: "4MiB", link: "1GB/s", format: config.FormatText, duration: link.DefaultDuration})
+	err := b.benchLink(ctx, linkBench{device: config.Sim, memory: config.Pinned, sizes: "2MiB", bytes: "4MiB", link: "1GB/s", format: config.FormatText, duration: link.DefaultDuration})
 	if !errors.Is(err, stop) || b.out.Len() > 0 {
 		t.Errorf("%v and %q, want the context's cause and nothing", err, &b.out)
 	}
