@@ -61,6 +61,7 @@ var corpus = []member{
 	{name: "wrong-optional-signature", step: "exports", says: `"offhost_v1_save" is a function () -> (i64)`},
 	{name: "extra-exports"},
 	{name: "takes-fuel", step: "module", says: "the name is the meter's own"},
+	{name: "helps-itself-to-fuel", step: "module", says: "function 2, there are 2"},
 	{name: "forbidden-import", step: "imports", says: "path_open"},
 	{name: "start-traps", step: "start", says: "unreachable"},
 	{name: "init-trap", step: "start", says: "unreachable"},

@@ -39,9 +39,10 @@ const (
 
 // Instructions.
 const (
-	opUnreachable, opBlock, opLoop, opIf, opEnd, opBrIf, opBrTable, opCall = 0x00, 0x02, 0x03, 0x04, 0x0b, 0x0d, 0x0e, 0x10
+	opUnreachable, opBlock, opLoop, opIf, opEnd, opBrIf, opBrTable, opReturn, opCall = 0x00, 0x02, 0x03, 0x04, 0x0b, 0x0d, 0x0e, 0x0f, 0x10
 
 	opDrop, opLocalGet, opLocalSet, opLocalTee  = 0x1a, 0x20, 0x21, 0x22
+	opGlobalGet, opGlobalSet, opCallIndirect    = 0x23, 0x24, 0x11
 	opI32Load, opI32Const, opI64Const, opI32Add = 0x28, 0x41, 0x42, 0x6a
 	opI32Sub, opI32And, opVoid, opPrefix        = 0x6b, 0x71, 0x40, 0xfd
 )
@@ -198,6 +199,26 @@ var generated = map[string]func() []byte{
 	},
 	"many-functions":     func() []byte { return wasm{funcs: times(16000, body(0, 0, opLocalGet, 0))}.bytes() },
 	"too-many-functions": func() []byte { return wasm{funcs: times(20000, body(0, 0, opLocalGet, 0))}.bytes() },
+
+	// The meter adds a function that takes fuel as a parameter, behind the module's own
+	// two. Called through a table, it would give an event fuel without end.
+	"helps-itself-to-fuel": func() []byte {
+		return wasm{
+			types: [][]byte{code(0x60, 2, i32, i64, 2, i32, i64)},
+			event: body(1, i32,
+				opGlobalGet, 0, opIf, opVoid, opI32Const, 0, opReturn, opEnd,
+				opI32Const, 1, opGlobalSet, 0,
+				opLocalGet, 0, opI64Const, sleb(1<<40), opI32Const, 0, opCallIndirect, 1, 0, opDrop, opDrop,
+				opI32Const, sleb(10_000_000), opLocalSet, 1,
+				opLoop, opVoid, opLocalGet, 1, opI32Const, 1, opI32Sub, opLocalTee, 1, opBrIf, 0, opEnd,
+				opI32Const, 0, opGlobalSet, 0,
+				opI32Const, 0),
+			extra: map[byte][]byte{
+				secTable: code(1, funcref, 0, 1), secElem: vec(code(0, opI32Const, 0, opEnd, 1, 2)),
+				secGlobal: vec(code(i32, 1, opI32Const, 0, opEnd)),
+			},
+		}.bytes()
+	},
 
 	// 70 KB that took a compiler 3.6 s and 692 MB, and 280 KB that took it 85 s.
 	"bomb-of-branches":      func() []byte { return wasm{funcs: times(1, branches(5000, 500))}.bytes() },

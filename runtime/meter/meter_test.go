@@ -288,6 +288,10 @@ func TestRefusals(t *testing.T) {
 		{"maximum below minimum", header(section(secMemory, 1, 1, 3, 2)), ErrMalformed, "maximum 2 is below the minimum 3"},
 		{"long export name", header(section(secExport, append(appendText([]byte{1}, long), 0, 0)...)), ErrTooLarge, "at most 256"},
 		{"export of nothing", header(section(secExport, 1, 1, 'f', 0, 0)), ErrMalformed, `export "f" of function 0, there are 0`},
+		{"the meter's function in a table", header(section(secTable, 1, FuncRef, 0, 1), section(secElement, 1, 0, opI32Const, 0, opEnd, 1, 0)), ErrMalformed, "function 0, there are 0"},
+		{"the meter's function in an expression", header(section(secTable, 1, FuncRef, 0, 1), section(secElement, 1, 4, opI32Const, 0, opEnd, 1, opRefFunc, 0, opEnd)), ErrMalformed, "function 0, there are 0"},
+		{"the meter's function in a global", header(section(secGlobal, 1, FuncRef, 0, opRefFunc, 0, opEnd)), ErrMalformed, "function 0, there are 0"},
+		{"the meter's fuel in an initialiser", header(section(secGlobal, 1, I64, 0, opGlobalGet, 1, opEnd)), ErrMalformed, "global 1, there are 1"},
 		{"start of nothing", header(section(secStart, 0)), ErrMalformed, "start function 0 of 0"},
 
 		{"body ends early", function(opBlock, blockVoid, opEnd), ErrMalformed, "ends too early"},

@@ -268,7 +268,7 @@ func (m *Module) section(id byte, r *reader) {
 			if mut := r.byte(); mut > 1 {
 				r.fail(ErrMalformed, "mutability %#x, want 0 or 1", mut)
 			}
-			constExpr(r)
+			m.constExpr(r)
 		}
 		m.globalRaw = r.b[start:r.off]
 	case secExport:
@@ -287,7 +287,7 @@ func (m *Module) section(id byte, r *reader) {
 		n := r.count("element segments", 2, maxSegments)
 		left := maxElements
 		for range n {
-			left -= element(r, left)
+			left -= m.element(r, left)
 		}
 		m.raw[id] = content
 	case secDataCount:
@@ -306,7 +306,7 @@ func (m *Module) section(id byte, r *reader) {
 	case secData:
 		n := r.count("data segments", 2, maxSegments)
 		for range n {
-			data(r)
+			m.data(r)
 		}
 		m.raw[id] = content
 	}
@@ -406,6 +406,14 @@ func (m *Module) typeIndex(r *reader) uint32 {
 	return i
 }
 
+// function skips the index of a function of the module itself. Behind those come the
+// meter's: a module that could call them would help itself to fuel.
+func (m *Module) function(r *reader) {
+	if i := r.u32(); int(i) >= len(m.funcs) && r.err == nil {
+		r.fail(ErrMalformed, "function %d, there are %d", i, len(m.funcs))
+	}
+}
+
 func valueType(r *reader) byte {
 	t := r.byte()
 	if r.err != nil {
@@ -438,8 +446,8 @@ func readLimits(r *reader) limits {
 }
 
 // constExpr skips an initialiser. Which instructions may stand in it, and of what
-// type it is, the engine checks; here it must only end.
-func constExpr(r *reader) {
+// type it is, the engine checks; here it must end and name nothing of the meter's.
+func (m *Module) constExpr(r *reader) {
 	for range maxConstInstr {
 		switch op := r.byte(); op {
 		case opEnd:
@@ -452,8 +460,12 @@ func constExpr(r *reader) {
 			r.bytes(4)
 		case opF64Const:
 			r.bytes(8)
-		case opGlobalGet, opRefFunc:
-			r.u32()
+		case opGlobalGet:
+			if i := r.u32(); int(i) >= m.globals && r.err == nil {
+				r.fail(ErrMalformed, "global %d, there are %d", i, m.globals)
+			}
+		case opRefFunc:
+			m.function(r)
 		case opRefNull:
 			refType(r)
 		case prefixSIMD:
@@ -479,9 +491,10 @@ func refType(r *reader) byte {
 	return t
 }
 
-// element skips one element segment of at most left entries and returns how many it has; its flag is three bits: passive or
-// declarative, explicit table index, expressions instead of indices.
-func element(r *reader, left int) (n int) {
+// element skips one element segment of at most left entries and returns how many it
+// has; its flag is three bits: passive or declarative, explicit table index,
+// expressions instead of indices.
+func (m *Module) element(r *reader, left int) (n int) {
 	flag := r.u32()
 	if flag > 7 {
 		r.fail(ErrMalformed, "element segment of kind %d, want 0 to 7", flag)
@@ -492,7 +505,7 @@ func element(r *reader, left int) (n int) {
 		if flag&2 != 0 {
 			r.u32() // table
 		}
-		constExpr(r)
+		m.constExpr(r)
 	}
 	expressions := flag&4 != 0
 	if flag&3 != 0 {
@@ -505,9 +518,9 @@ func element(r *reader, left int) (n int) {
 	n = r.count("elements", 1, left)
 	for range n {
 		if expressions {
-			constExpr(r)
+			m.constExpr(r)
 		} else {
-			r.u32()
+			m.function(r)
 		}
 		if r.err != nil {
 			return n
@@ -516,16 +529,16 @@ func element(r *reader, left int) (n int) {
 	return n
 }
 
-func data(r *reader) {
+func (m *Module) data(r *reader) {
 	switch flag := r.u32(); flag {
 	case 0:
-		constExpr(r)
+		m.constExpr(r)
 	case 1:
 	case 2:
 		if mem := r.u32(); mem != 0 {
 			r.fail(ErrUnsupported, "data segment of memory %d (multi-memory)", mem)
 		}
-		constExpr(r)
+		m.constExpr(r)
 	default:
 		r.fail(ErrMalformed, "data segment of kind %d, want 0 to 2", flag)
 	}
