@@ -73,7 +73,7 @@ func BenchmarkShipped(b *testing.B) {
 			for _, mode := range []struct {
 				name string
 				cfg  Config
-			}{{"metered", Config{}}, {"unmetered", Config{unmetered: true}}} {
+			}{{"metered", Config{Limits: Limits{Refill: DefaultFuel}}}, {"unmetered", Config{unmetered: true}}} {
 				b.Run(fmt.Sprint(builtin.Name, "/", ev.Kind, "/", mode.name), func(b *testing.B) {
 					p, err := Load(context.Background(), builtin.Wasm, mode.cfg)
 					if err != nil {

@@ -96,7 +96,7 @@ func TestSaveAndRestoreFaults(t *testing.T) {
 	}{
 		{"gives up", keeperGivesUp, ErrGaveUp, "it returned -3", false, true},
 		{"too large", keeperTooLarge, ErrAnswer, "65537 bytes, at most 65536", false, true},
-		{"never ends", keeperEndless, ErrFuel, "all 1000000 units", true, false},
+		{"never ends", keeperEndless, ErrFuel, "all 3000000 units", true, false},
 		{"traps", keeperTraps, ErrTrap, "unreachable", true, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

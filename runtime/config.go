@@ -9,28 +9,30 @@ import (
 
 // Limits bound what a policy may use. A zero field is the default.
 //
-// Fuel is counted in simple instructions. What a unit takes in time depends on the
-// instruction (BenchmarkUnitOfFuel of package meter, compiled, on an EPYC server
-// core): 0.09 ns where additions wait for each other, 0.1 to 0.7 ns for all other
-// instructions in a row of their own, and 2.5 ns for loads that wait for each other
-// and all miss the cache. Code as compilers write it takes 0.04 to 0.15 ns
-// (sticky-loop and lru over 64 to 4,096 components). So half a millisecond of
-// planning costs 3.5 to 12 million units as a rule, and 1.4 million if all of it is
-// a chain of loads.
+// Fuel is counted in units. A simple instruction costs one, what takes longer costs
+// more (package meter), so that a unit takes compiled code 0.3 ns at most, whatever a
+// module is made to do (BenchmarkUnitOfFuel and BenchmarkDearestInstruction of package
+// meter, on an EPYC server core): that is what bounds a module that means harm. Code as
+// compilers write it does several things at a time and finds its memory in the nearest
+// cache; it takes 0.02 to 0.07 ns (the built-in policies, a policy in Go, arithmetic).
+// So half a millisecond of planning is 7 million units of arithmetic, 10 million of Go
+// and 23 million of a search through lists; who allows that much allows a module that
+// means harm as many times 0.3 ns.
+//
+// A module that is too complex to be compiled gets a 64th of all fuel, as the
+// interpreter takes fifty times as long.
 type Limits struct {
 	// Fuel is the most that one event may spend: what was saved, too. The default,
 	// DefaultFuel, is more than the built-in policies need for their longest answer
-	// over 4,096 components (910,000), and is spent in 0.7 ms at most, the chain of
-	// cache misses aside, which takes 2.7.
+	// over 4,096 components (1,450,000), and is spent in 0.7 ms at most.
 	Fuel uint64
 	// Refill is what each event adds to what the events before it left, up to Fuel,
 	// beside RefillPerComponent for each component that the policy was told of and
 	// RefillPerByte for each byte of the event's payload: what has more to look at may
 	// look longer. It bounds what a policy may spend for long. The default,
-	// DefaultRefill, is 3 to 9 µs an event of compiled code that computes or misses the
-	// cache (18 where it is an empty loop), and twice what the built-in policies need
-	// for an answer over 64 components. A fresh instance has saved nothing, so that
-	// nothing is earned by trapping.
+	// DefaultRefill, is 9 µs an event at most, and what the built-in policies need for
+	// two answers over 64 components in the five events of a call. A fresh instance has
+	// saved nothing, so that nothing is earned by trapping.
 	Refill uint64
 	// StartFuel is what starting may spend in all: the start function, _initialize
 	// and the lending of the window. The default is DefaultStartFuel: Go's runtime
@@ -52,7 +54,7 @@ type Limits struct {
 
 // Defaults of Limits.
 const (
-	DefaultFuel        = 1_000_000
+	DefaultFuel        = 3_000_000
 	DefaultRefill      = 30_000
 	DefaultStartFuel   = 50_000_000
 	DefaultMemoryPages = 256
@@ -61,11 +63,11 @@ const (
 )
 
 // What an event adds beside Limits.Refill. Sticky-loop's dearest answer over 4,096
-// components takes 910,000, some 220 a component, and comes with five events of a call;
-// reading configuration takes a policy in C some 10 a byte.
+// components takes 1,450,000, some 350 a component, and comes with five events of a
+// call; reading configuration takes a policy in C some 40 a byte.
 const (
-	RefillPerComponent = 64
-	RefillPerByte      = 16
+	RefillPerComponent = 100
+	RefillPerByte      = 64
 )
 
 // maxFuel keeps sums of fuel within the counter, which is signed.

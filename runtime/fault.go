@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/offhost/offhost/abi"
+	"github.com/offhost/offhost/runtime/meter"
 )
 
 // Reasons why a module is not loaded. Every error of Load wraps one of them, and
@@ -119,13 +120,15 @@ func (g guestExit) Error() string { return fmt.Sprintf("it called proc_exit(%d)"
 var errSpent = errors.New("fuel spent in a host function")
 
 // explain turns an error of a call into the module into one of this package's,
-// and finds the innermost function. What wazero says of the guest's names is
+// and finds the innermost function of the guest's. What wazero says of the guest's names is
 // untrusted text and is not repeated.
 func (p *Policy) explain(in *instance, limit uint64, err error) (fn string, reason error) {
 	if _, trace, ok := strings.Cut(err.Error(), "wasm stack trace:\n\t"); ok {
-		fn, _, _ = strings.Cut(trace, "\n")
-		fn, _, _ = strings.Cut(fn, "(")
-		fn = strings.TrimPrefix(fn, ".")
+		for own := true; own; own = fn == meter.PiecesFunction {
+			fn, trace, _ = strings.Cut(trace, "\n")
+			fn, _, _ = strings.Cut(fn, "(")
+			fn = strings.TrimPrefix(strings.TrimPrefix(fn, "\t"), ".")
+		}
 		fn = fn[:min(len(fn), 64)]
 	}
 	var exit guestExit

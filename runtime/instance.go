@@ -60,6 +60,7 @@ func (p *Policy) start(ctx context.Context) error {
 	in := &instance{mod: mod, mem: mod.Memory(), event: mod.ExportedFunction(meter.EntryFunction), random: rand.NewChaCha8(p.seed)}
 	if g, ok := mod.ExportedGlobal(meter.FuelGlobal).(api.MutableGlobal); ok {
 		in.fuel, in.stack = g, mod.ExportedGlobal(meter.StackGlobal)
+		in.fuel.Set(p.startFuel)
 	} else {
 		in.event = mod.ExportedFunction(abi.ExportEvent)
 	}

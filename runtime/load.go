@@ -26,15 +26,16 @@ const (
 	maxCompiledWork     = 5 << 20 // meter.Stats.Work
 )
 
+// interpretedShare is what a module that is too complex to be compiled gets of the
+// fuel: a unit takes the interpreter up to fifty times as long, 14 ns.
+const interpretedShare = 64
+
 // Load checks a module, compiles it and starts an instance that is ready for its
 // first event. wasm must not change while Load runs. The error is a *LoadError.
 func Load(ctx context.Context, wasm []byte, cfg Config) (*Policy, error) {
 	cfg = cfg.withDefaults()
 	l := &loader{cfg: cfg, wasm: wasm, p: &Policy{
 		logger:     cfg.Logger,
-		fuel:       cfg.Limits.Fuel,
-		refill:     cfg.Limits.Refill,
-		startFuel:  cfg.Limits.StartFuel,
 		stackBytes: cfg.Limits.StackBytes,
 		out:        make([]abi.Decision, 0, abi.MaxDecisions),
 	}}
@@ -92,7 +93,8 @@ type loader struct {
 	p       *Policy
 	m       *meter.Module
 	metered []byte
-	stats   meter.Stats
+
+	tooComplex bool // to be compiled
 }
 
 func (l *loader) checkDigest(context.Context) (string, error) {
@@ -156,32 +158,34 @@ func (l *loader) checkImports(context.Context) (string, error) {
 }
 
 func (l *loader) meter(context.Context) (string, error) {
-	lim := l.cfg.Limits
+	p, lim := l.p, l.cfg.Limits
 	metered, stats, err := l.m.Meter(meter.Options{StartFuel: lim.StartFuel, StackBytes: lim.StackBytes, MemoryPages: lim.MemoryPages, Entry: abi.ExportEvent})
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrModule, err)
 	}
-	l.metered, l.stats = metered, stats
+	l.metered = metered
 	if l.cfg.unmetered {
 		l.metered = l.wasm
 	}
+	share := uint64(1)
+	if stats.MaxControls > maxCompiledControls || stats.MaxLocalsControls > maxCompiledProduct ||
+		stats.LocalsControls > maxCompiledTotal || stats.Work > maxCompiledWork {
+		l.tooComplex = true
+		share = interpretedShare
+		p.logger.Warn("policy is too complex to be compiled: it is interpreted and gets less fuel", "policy", p.info.Name,
+			"controls", stats.MaxControls, "locals_x_controls", stats.MaxLocalsControls, "work", stats.Work, "part", fmt.Sprint("1/", share))
+	}
+	p.fuel, p.refill, p.startFuel = lim.Fuel/share, lim.Refill/share, lim.StartFuel/share
+	p.refillPerComponent, p.refillPerByte = RefillPerComponent/share, RefillPerByte/share
 	return fmt.Sprintf("%d functions, %d control instructions, %d bytes with counters; %d fuel an event (more with components) and %d at most, %d to start, %d KiB of memory",
-		stats.Functions, stats.Controls, len(metered), lim.Refill, lim.Fuel, lim.StartFuel, lim.MemoryPages*64), nil
+		stats.Functions, stats.Controls, len(metered), p.refill, p.fuel, p.startFuel, lim.MemoryPages*64), nil
 }
 
 func (l *loader) compile(ctx context.Context) (string, error) {
 	p := l.p
 	config, engine := wazero.NewRuntimeConfig(), "compiler"
-	switch {
-	case l.cfg.Interpreter:
+	if l.cfg.Interpreter || l.tooComplex {
 		config, engine = wazero.NewRuntimeConfigInterpreter(), "interpreter"
-	case l.stats.MaxControls > maxCompiledControls,
-		l.stats.MaxLocalsControls > maxCompiledProduct,
-		l.stats.LocalsControls > maxCompiledTotal,
-		l.stats.Work > maxCompiledWork:
-		config, engine = wazero.NewRuntimeConfigInterpreter(), "interpreter"
-		p.logger.Warn("policy is too complex to be compiled and is interpreted", "policy", p.info.Name,
-			"controls", l.stats.MaxControls, "locals_x_controls", l.stats.MaxLocalsControls, "work", l.stats.Work)
 	}
 	p.info.Engine = engine
 	config = config.WithMemoryLimitPages(l.cfg.Limits.MemoryPages).WithDebugInfoEnabled(false)

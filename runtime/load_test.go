@@ -161,9 +161,9 @@ func TestLoadReportsItsSteps(t *testing.T) {
 		"module: 882 bytes",
 		"exports: memory, offhost_v1_buffer, offhost_v1_event, _initialize",
 		"imports: wasi_snapshot_preview1: clock_time_get, random_get, fd_write, args_sizes_get, args_get, environ_sizes_get, environ_get, sched_yield, poll_oneoff, proc_exit",
-		"meter: 5 functions, 27 control instructions, 1616 bytes with counters; 30000 fuel an event (more with components) and 1000000 at most, 50000000 to start, 16384 KiB of memory",
+		"meter: 5 functions, 27 control instructions, 1618 bytes with counters; 30000 fuel an event (more with components) and 3000000 at most, 50000000 to start, 16384 KiB of memory",
 		"compile: for the compiler",
-		"start: 186 fuel spent, 64 KiB of memory, a window of 4096 bytes at 0x1000",
+		"start: 1082 fuel spent, 64 KiB of memory, a window of 4096 bytes at 0x1000",
 	}
 	if diff := cmp.Diff(want, steps); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)

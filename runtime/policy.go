@@ -18,11 +18,13 @@ type Policy struct {
 	info       Info
 	seed       [32]byte // of the module's random bytes
 	logger     *slog.Logger
-	fuel       uint64 // the most that one event may spend
-	refill     uint64 // what each event adds to what was left
-	startFuel  uint64
 	stackBytes uint32
 	windowSize uint32
+
+	fuel                              uint64 // the most that one event may spend
+	refill                            uint64 // what each event adds to what was left, beside:
+	refillPerComponent, refillPerByte uint64
+	startFuel                         uint64
 
 	rt       wazero.Runtime
 	compiled wazero.CompiledModule
@@ -113,7 +115,7 @@ func (p *Policy) Decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
 
 // refillFor is what an event with so many bytes of payload adds to the fuel.
 func (p *Policy) refillFor(in *instance, payload int) uint64 {
-	return p.refill + RefillPerComponent*uint64(in.components) + RefillPerByte*uint64(payload)
+	return p.refill + p.refillPerComponent*uint64(in.components) + p.refillPerByte*uint64(payload)
 }
 
 func (p *Policy) fault(ev *abi.Event, fn string, err error) error {

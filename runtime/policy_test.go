@@ -173,6 +173,7 @@ func TestFaultNamesTheFunction(t *testing.T) {
 
 func TestMemoryMayMoveDuringAnEvent(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, cfg Config) {
+		cfg.Limits.Refill = DefaultFuel
 		p := load(t, "probe", cfg)
 		for pages := uint64(3); pages < 20; pages += 2 {
 			got, err := p.Decide(&abi.Event{Component: probeGrows}, nil)
@@ -207,7 +208,7 @@ func TestReservedBytesAreZero(t *testing.T) {
 // Each event adds its refill to what was left, up to the limit; a fresh instance
 // begins with nothing.
 func TestFuelIsSaved(t *testing.T) {
-	const fuel, refill = 1000, 400
+	const fuel, refill = 3000, 1200
 	onBothEngines(t, func(t *testing.T, cfg Config) {
 		cfg.Limits = Limits{Fuel: fuel, Refill: refill}
 		p := load(t, "probe", cfg)
@@ -319,7 +320,7 @@ func TestConfiguredLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p = load(t, "probe", Config{Limits: Limits{MemoryPages: 2}})
+	p = load(t, "probe", Config{Limits: Limits{MemoryPages: 2, Refill: DefaultFuel}})
 	if got, err := p.Decide(&abi.Event{Component: probeGrows}, nil); err != nil || got[0].Arg != 1 {
 		t.Errorf("growing to 3 pages of 2: got %v, %v, want 1 page", got, err)
 	}

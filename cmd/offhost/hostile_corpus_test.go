@@ -33,7 +33,7 @@ var corpus = []member{
 	{name: "loops", faults: []string{"fuel"}},
 	{name: "loops-on-need", faults: []string{"fuel"}},
 	{name: "recurses", faults: []string{"stack"}},
-	{name: "recurses-mutually", faults: []string{"stack"}},
+	{name: "recurses-mutually", faults: []string{"fuel|stack"}},
 	{name: "recurses-exponentially", faults: []string{"fuel"}},
 	{name: "recurses-with-large-frames", faults: []string{"fuel|stack"}},
 	{name: "fills-memory", faults: []string{"fuel"}},
@@ -44,7 +44,11 @@ var corpus = []member{
 	{name: "start-loop", step: "start", says: "out of fuel"},
 	{name: "buffer-loop", step: "start", says: "out of fuel"},
 	{name: "drips"},
+	{name: "drips-from-the-cache"},
 	{name: "drips-past-the-cache"},
+	{name: "drips-interpreted"},
+	{name: "loops-in-the-cache", faults: []string{"fuel"}},
+	{name: "loops-past-the-cache", faults: []string{"fuel"}},
 
 	// Memory.
 	{name: "memory-bomb", faults: []string{"fuel"}},

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"slices"
+	"sort"
 
 	"github.com/offhost/offhost/abi"
 	"github.com/offhost/offhost/runtime"
@@ -18,8 +20,9 @@ import (
 // function, and what else is given.
 type wasm struct {
 	pages   int               // of memory; 0: 2
+	init    []byte            // body of _initialize; nil: there is none
 	types   [][]byte          // from index 1; type 0 is (i32) -> (i32)
-	funcs   []function        // from index 2; 0 lends the window, 1 takes events
+	funcs   []function        // from index 2; 0 lends the window, 1 takes events, the last is _initialize
 	event   []byte            // body of the event function; nil returns 0
 	extra   map[byte][]byte   // contents of further sections, by id
 	customs map[string][]byte // custom sections, which come last
@@ -45,6 +48,7 @@ const (
 	opGlobalGet, opGlobalSet, opCallIndirect    = 0x23, 0x24, 0x11
 	opI32Load, opI32Const, opI64Const, opI32Add = 0x28, 0x41, 0x42, 0x6a
 	opI32Sub, opI32And, opVoid, opPrefix        = 0x6b, 0x71, 0x40, 0xfd
+	opI32Mul, opI32Shl, opI32GeU, opI32Store    = 0x6c, 0x74, 0x4f, 0x36
 )
 
 func uleb(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
@@ -90,6 +94,10 @@ func (m wasm) bytes() []byte {
 		{0, body(0, 0, opI32Const, sleb(4096))},
 		{0, slices.Concat(m.event)},
 	}, m.funcs...)
+	if m.init != nil {
+		types = append(types, code(0x60, 0, 0))
+		funcs = append(funcs, function{len(types) - 1, m.init})
+	}
 	if m.event == nil {
 		funcs[1].body = body(0, 0, opI32Const, 0)
 	}
@@ -97,6 +105,9 @@ func (m wasm) bytes() []byte {
 		m.pages = 2
 	}
 	exports := [][]byte{code("memory", 2, 0), code("offhost_v1_buffer", 0, 0), code("offhost_v1_event", 0, 1)}
+	if m.init != nil {
+		exports = append(exports, code("_initialize", 0, uleb(len(funcs)-1)))
+	}
 	var indices, bodies [][]byte
 	for _, f := range funcs {
 		indices = append(indices, uleb(f.typ))
@@ -247,13 +258,17 @@ var generated = map[string]func() []byte{
 		table := code(opBlock, opVoid, opLocalGet, 0, opBrTable, uleb(60000), repeat(60001, 0), opEnd)
 		return wasm{funcs: times(10, body(0, 0, bytes.Repeat(table, 5), opLocalGet, 0))}.bytes()
 	},
-	// 99 % of what it is given, at each event: arithmetic, and loads that wait for each
-	// other and miss the cache.
-	"drips": func() []byte { return drip(2, nil) },
-	"drips-past-the-cache": func() []byte {
-		next := code(opLocalGet, 2, opI32Load, 2, uleb(0), opLocalGet, 2, opI32Add, opI32Const, sleb(9973*64), opI32Add,
-			opI32Const, sleb(0xffffc0), opI32And, opLocalSet, 2)
-		return drip(256, next)
+	// 99 % of what it is given, at each event: arithmetic, and loads of which each has to
+	// wait for the one before, from a cache and past it.
+	"drips":                func() []byte { return drip(func(n int) []byte { return arithmetic(n) }) },
+	"drips-from-the-cache": func() []byte { return drip(func(n int) []byte { return follows(8, n) }) },
+	"drips-past-the-cache": func() []byte { return drip(func(n int) []byte { return follows(256, n) }) },
+	// The same, without end.
+	"loops-in-the-cache":   func() []byte { return follows(8, 0) },
+	"loops-past-the-cache": func() []byte { return follows(256, 0) },
+	// Too complex to be compiled: it would get much more time for its fuel.
+	"drips-interpreted": func() []byte {
+		return drip(func(n int) []byte { return arithmetic(n, function{0, branches(2500, 2)}) })
 	},
 
 	"bomb-of-results": func() []byte {
@@ -263,28 +278,61 @@ var generated = map[string]func() []byte{
 	},
 }
 
-// What a module may spend in an event again and again: 99 % of the refill. The
-// number of rounds that come to it is measured.
-func drip(pages int, round []byte) []byte {
-	rounds := func(n int) []byte {
-		return wasm{pages: pages, event: body(2, i32,
-			opI32Const, sleb(n), opLocalSet, 1,
-			opLoop, opVoid, round,
-			opLocalGet, 1, opI32Const, 1, opI32Sub, opLocalTee, 1, opBrIf, 0, opEnd,
-			opI32Const, 0)}.bytes()
+// arithmetic is an event function of so many rounds of it.
+func arithmetic(rounds int, more ...function) []byte {
+	return wasm{funcs: more, event: body(2, i32,
+		opI32Const, sleb(rounds), opLocalSet, 1,
+		opLoop, opVoid, opLocalGet, 1, opI32Const, 1, opI32Sub, opLocalTee, 1, opBrIf, 0, opEnd,
+		opI32Const, 0)}.bytes()
+}
+
+// follows is a module that links all lines of its memory but the first page's to a
+// circle, piece after piece of 256 bytes in an order that no machine foresees, and at
+// each event follows so many of the links from where it stopped; 0: for ever.
+func follows(pages, links int) []byte {
+	const cur, next, first = 0, 1, 1 << 16
+	pieces := (pages - 1) << 8
+	mask := 1<<bits.Len(uint(pieces-1)) - 1
+	address := func(local int) []byte { return code(opLocalGet, local, opI32Const, 8, opI32Shl) }
+	within := func(from, to int) []byte {
+		return code(address(cur), address(cur), opI32Const, sleb(first+to), opI32Add, opI32Store, 2, uleb(first+from))
 	}
-	spent := func(n int) int {
-		p, err := runtime.Load(context.Background(), rounds(n), runtime.Config{})
+	link := body(2, i32,
+		opLoop, opVoid,
+		opLocalGet, cur, opLocalSet, next,
+		opLoop, opVoid, // next goes through all numbers up to mask
+		opLocalGet, next, opI32Const, sleb(1664525), opI32Mul, opI32Const, sleb(1013904223), opI32Add, opI32Const, sleb(mask), opI32And,
+		opLocalTee, next, opI32Const, sleb(pieces), opI32GeU, opBrIf, 0, opEnd,
+		within(0, 128), within(128, 64), within(64, 192),
+		address(cur), address(next), opI32Const, sleb(first), opI32Add, opI32Store, 2, uleb(first+192),
+		opLocalGet, next, opLocalTee, cur, opBrIf, 0, opEnd)
+	on := code(opLocalGet, 1, opI32Const, 1, opI32Sub, opLocalTee, 1)
+	if links == 0 {
+		on = code(opI32Const, 1)
+	}
+	follow := body(2, i32,
+		opI32Const, sleb(links), opLocalSet, 1, opGlobalGet, 0, opLocalSet, 2,
+		opLoop, opVoid, opLocalGet, 2, opI32Load, 2, 0, opLocalSet, 2, on, opBrIf, 0, opEnd,
+		opLocalGet, 2, opGlobalSet, 0, opI32Const, 0)
+	return wasm{pages: pages, init: link, event: follow,
+		extra: map[byte][]byte{secGlobal: vec(code(i32, 1, opI32Const, sleb(first), opEnd))}}.bytes()
+}
+
+// drip is the module with the most rounds that never runs dry, so that it spends all it
+// is given.
+func drip(module func(rounds int) []byte) []byte {
+	dry := func(rounds int) bool {
+		p, err := runtime.Load(context.Background(), module(rounds), runtime.Config{})
 		if err != nil {
 			panic(fmt.Sprintf("the drip does not load: %v", err))
 		}
 		defer p.Close()
-		before := p.FuelUsed()
-		if _, err := p.Decide(&abi.Event{Kind: abi.Idle, Component: abi.None, Parent: abi.None, Seq: 1}, nil); err != nil {
-			panic(fmt.Sprintf("the drip does not run: %v", err))
+		for range 20 {
+			if _, err := p.Decide(&abi.Event{Kind: abi.Idle, Component: abi.None, Parent: abi.None}, nil); err != nil {
+				return true
+			}
 		}
-		return int(p.FuelUsed() - before)
+		return false
 	}
-	per := (spent(2000) - spent(1000)) / 1000
-	return rounds(runtime.DefaultRefill * 99 / 100 / per)
+	return module(max(1, sort.Search(1<<14, dry)-1))
 }

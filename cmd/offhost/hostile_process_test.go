@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"os"
 	goruntime "runtime"
 	"slices"
 	"strconv"
@@ -89,21 +91,65 @@ func TestWhatAHostileModuleSaysIsEscapedAndBounded(t *testing.T) {
 
 // What an event costs that a policy answers with nothing, having spent what it may.
 func BenchmarkDrip(b *testing.B) {
-	for _, name := range []string{"drips", "drips-past-the-cache"} {
-		b.Run(name, func(b *testing.B) {
-			p, err := runtime.Load(context.Background(), generated[name](), runtime.Config{})
+	for _, m := range corpus {
+		if !strings.HasPrefix(m.name, "drips") {
+			continue
+		}
+		b.Run(m.name, func(b *testing.B) {
+			p, err := runtime.Load(context.Background(), generated[m.name](), runtime.Config{})
 			if err != nil {
 				b.Fatal(err)
 			}
 			defer p.Close()
 			ev := abi.Event{Kind: abi.Idle, Component: abi.None, Parent: abi.None}
+			before := p.FuelUsed()
 			for b.Loop() {
 				ev.Seq++
 				if _, err := p.Decide(&ev, nil); err != nil {
 					b.Fatal(err)
 				}
 			}
-			b.ReportMetric(float64(p.FuelUsed())/float64(b.N), "fuel/op")
+			b.ReportMetric(float64(p.FuelUsed()-before)/float64(b.N), "fuel/op")
+		})
+	}
+}
+
+// What an event costs in which a policy spends all that it can have saved.
+func BenchmarkStop(b *testing.B) {
+	for _, m := range corpus {
+		if !slices.Contains(m.faults, "fuel") {
+			continue
+		}
+		b.Run(m.name, func(b *testing.B) {
+			wasm, err := os.ReadFile(m.file(b))
+			if err != nil {
+				b.Fatal(err)
+			}
+			p, err := runtime.Load(context.Background(), wasm, runtime.Config{Limits: runtime.Limits{Refill: runtime.DefaultFuel}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer p.Close()
+			spend := func() error {
+				_, err := p.Decide(&abi.Event{Kind: abi.Need, Amount: 1}, nil)
+				return err
+			}
+			if spend() == nil {
+				b.Skip("it takes several events to spend that much")
+			}
+			if _, err := p.Revive(); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if err := spend(); !errors.Is(err, runtime.ErrFuel) {
+					b.Fatalf("got %v, want %v", err, runtime.ErrFuel)
+				}
+				b.StopTimer()
+				if _, err := p.Revive(); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
 		})
 	}
 }

@@ -45,7 +45,7 @@ func (r *region) holder() *region {
 // A line of at most shortLine is absorbed, until a region has absorbed
 // maxAbsorbed. What a path that leaves early pays too much stays below that.
 const (
-	shortLine   = 40
+	shortLine   = 64
 	maxAbsorbed = 512
 )
 
@@ -73,6 +73,8 @@ type body struct {
 	opt *Options
 	out []byte
 
+	farMemory, farTables bool // they may outgrow a cache
+
 	fuel, temp uint32 // locals: the fuel (i64) and a scratch (i32)
 	scratch    []byte // types of further locals, which are made when they are needed
 	locals     int    // the guest's own, parameters included
@@ -84,6 +86,7 @@ type body struct {
 	pushed int // operands in all
 	vector bool
 	calls  bool
+	grows  bool // the memory
 	dead   bool // the code being read cannot be reached
 
 	open   *region // being counted; nil until the next line's first instruction
@@ -124,6 +127,14 @@ func (w *body) count(cost int) {
 	}
 	w.open.cost += cost
 	w.work += workPlain
+}
+
+// missIf is the price of waiting for memory where that may have to be.
+func (w *body) missIf(far bool) int {
+	if far {
+		return costMiss
+	}
+	return 0
 }
 
 // trapIfSpent stores the fuel on top of the stack and leaves when it is negative.
@@ -348,9 +359,9 @@ func (w *body) instruction() {
 	case op >= opLocalGet && op <= opTableSet:
 		w.variable(op)
 	case op >= 0x28 && op <= 0x35: // loads
-		w.memory(1, 1, costPlain, op)
+		w.memory(1, 1, op)
 	case op >= 0x36 && op <= 0x3e: // stores
-		w.memory(2, 0, costPlain, op)
+		w.memory(2, 0, op)
 	case op == opMemorySize, op == opMemoryGrow:
 		if mem := w.u32(); mem != 0 {
 			w.fail(ErrUnsupported, "memory %d (multi-memory)", mem)
@@ -358,9 +369,10 @@ func (w *body) instruction() {
 		if op == opMemorySize {
 			w.plain(op, 0, 1)
 		} else {
+			w.grows = true
 			w.count(costExit)
 			w.work += workExit
-			w.sized(w.opt.MemoryPages, -13) // the bytes of a page, by bytesPerFuel
+			w.sized(w.opt.MemoryPages, -16) // a byte is one: the page has to come into being
 			w.pop(1)
 			w.push(1)
 			w.instr(op)
@@ -441,6 +453,12 @@ func (w *body) variable(op byte) {
 		w.work += workChecked
 	}
 	switch op {
+	case opTableGet:
+		w.count(costLoad + w.missIf(w.farTables))
+	case opTableSet:
+		w.count(costStore)
+	}
+	switch op {
 	case opLocalGet, opGlobalGet:
 		w.plain(op, 0, 1)
 	case opLocalTee, opTableGet:
@@ -453,13 +471,23 @@ func (w *body) variable(op byte) {
 	w.out = appendU(w.out, uint64(i))
 }
 
-// memory writes a load or a store.
-func (w *body) memory(pop, push, cost int, op ...byte) {
+// memory writes a load, or a store if nothing is pushed.
+func (w *body) memory(pop, push int, op ...byte) {
 	align, offset := w.u32(), w.u32()
 	if align >= 32 && w.err == nil {
 		w.fail(ErrUnsupported, "memory access with flags %#x (multi-memory)", align)
 	}
-	w.count(cost)
+	switch {
+	case push == 0 && w.farMemory:
+		w.count(costFarStore)
+	case push == 0:
+		w.count(costStore)
+	default:
+		w.count(costLoad)
+		if w.farMemory {
+			w.lookUp(offset, pop == 2)
+		}
+	}
 	w.work += workMemory
 	w.pop(pop)
 	w.push(push)
@@ -504,11 +532,11 @@ func (w *body) misc(sub uint32) {
 	w.blocks += bulkBlocks
 	switch sub {
 	case miscMemoryInit, miscMemoryCopy, miscMemoryFill:
-		w.count(costBulk)
-		w.sized(w.opt.MemoryPages<<16, 3)
+		w.count(costBulk + w.missIf(w.farMemory || sub == miscMemoryInit))
+		w.sized(w.opt.MemoryPages<<16, 2)
 		w.pop(3)
 	case miscTableInit, miscTableCopy, miscTableFill:
-		w.count(costBulk)
+		w.count(costBulk + w.missIf(w.farTables || sub == miscTableInit))
 		w.sized(w.opt.TableEntries, 0)
 		w.pop(3)
 	case miscTableGrow:
@@ -538,17 +566,17 @@ func (w *body) simd(sub uint32) {
 	pop, push := 2, 1
 	switch {
 	case sub < simdStore, sub == simdLoadZero, sub == simdLoadZero64:
-		w.memory(1, 1, costSIMD, prefixSIMD, byte(sub))
+		w.memory(1, 1, prefixSIMD, byte(sub))
 		return
 	case sub == simdStore:
-		w.memory(2, 0, costSIMD, prefixSIMD, byte(sub))
+		w.memory(2, 0, prefixSIMD, byte(sub))
 		return
 	case sub >= simdLoadLane && sub < simdStoreLane:
-		w.memory(2, 1, costSIMD, prefixSIMD, byte(sub))
+		w.memory(2, 1, prefixSIMD, byte(sub))
 		w.instr(w.byte())
 		return
 	case sub >= simdStoreLane && sub < simdLoadZero:
-		w.memory(2, 0, costSIMD, prefixSIMD, byte(sub))
+		w.memory(2, 0, prefixSIMD, byte(sub))
 		w.instr(w.byte())
 		return
 	case sub == simdConst:

@@ -29,7 +29,7 @@ func (w *body) control(op byte) {
 	case opEnd:
 		w.leave()
 	case opBr:
-		w.count(costPlain)
+		w.count(costJump)
 		w.instrU(op, w.label())
 		w.die()
 	case opBrIf:
@@ -42,7 +42,7 @@ func (w *body) control(op byte) {
 			w.before = nil // paid once at the loop's end, not in each round
 		}
 	case opBrTable:
-		w.count(costIndirect)
+		w.count(costSwitch)
 		n := w.reader.count("branch labels", 1, maxLabels)
 		w.instrU(op, uint32(n))
 		w.work += n * workLabel
@@ -56,7 +56,7 @@ func (w *body) control(op byte) {
 		}
 		w.die()
 	case opReturn:
-		w.count(costPlain)
+		w.count(costJump)
 		w.frames[0].branchedTo = true
 		w.instrU(opBr, uint32(len(w.frames)-1))
 		w.die()
@@ -80,7 +80,7 @@ func (w *body) control(op byte) {
 		}
 		w.pop(1)
 		w.work += workExit
-		w.call(op, w.m.types[t], costIndirect)
+		w.call(op, w.m.types[t], costIndirect+w.missIf(w.farTables))
 		w.out = appendU(appendU(w.out, uint64(t)), uint64(table))
 		w.loadFuel()
 	}
@@ -131,7 +131,9 @@ func (w *body) enter(op byte) {
 		w.fail(ErrUnsupported, "block of type %d", raw)
 		return
 	}
-	w.count(costPlain)
+	if op != opBlock { // a place to branch to is no work
+		w.count(costPlain)
+	}
 	if op == opIf {
 		w.pop(1)
 	}
@@ -145,6 +147,7 @@ func (w *body) enter(op byte) {
 	}
 	if op == opLoop {
 		w.before = nil // nothing outside runs as often
+		w.count(costRound)
 	}
 }
 

@@ -48,8 +48,8 @@ func FuzzMeter(f *testing.F) {
 
 // around builds a module whose exported function "f", (i32) -> (i32) with an i64, an
 // f64 and a vector for locals, has the given code. It may call itself and a helper,
-// and has memory, a table, globals and types to use.
-func around(body []byte) []byte {
+// and has memory of so many pages, a table, globals and types to use.
+func around(body []byte, pages byte) []byte {
 	code := func(locals, instr []byte) []byte {
 		b := append(locals, instr...)
 		return append(appendU(nil, uint64(len(b))), b...)
@@ -60,7 +60,7 @@ func around(body []byte) []byte {
 		section(secType, 3, 0x60, 1, I32, 1, I32, 0x60, 0, 2, I32, I64, 0x60, 1, I32, 2, I32, I32),
 		section(secFunction, 2, 0, 0),
 		section(secTable, 1, FuncRef, 0, 2),
-		section(secMemory, 1, 1, 1, 2),
+		section(secMemory, 1, 1, pages, pages+1),
 		section(secGlobal, 2, I32, 1, opI32Const, 5, opEnd, I64, 0, opI64Const, 6, opEnd),
 		section(secExport, 1, 1, 'f', byte(Func), 0),
 		section(secElement, 1, 0, opI32Const, 0, opEnd, 2, 0, 1),
@@ -79,6 +79,7 @@ func FuzzBody(f *testing.F) {
 	f.Add([]byte{opI32Const, 0, opI32Const, 1, opLocalGet, 0, prefixMisc, miscMemoryFill, 0, opI32Const, 3, 0x28, 0, 0, opEnd})
 	f.Add([]byte{opLocalGet, 0, opMemoryGrow, 0, opDrop, opGlobalGet, 0, opLocalTee, 0, opGlobalSet, 0, opMemorySize, 0, opEnd})
 	f.Add([]byte{opLocalGet, 0, prefixSIMD, 0x0f, opLocalTee, 3, opLocalGet, 3, prefixSIMD, 0xee, 0x01, prefixSIMD, 0x16, 3, opEnd})
+	f.Add([]byte{opLocalGet, 0, 0x28, 2, 4, opLocalTee, 0, prefixSIMD, 0x09, 2, 8, opLocalGet, 0, prefixSIMD, 0x0f, prefixSIMD, simdLoadLane, 0, 0, 1, opLocalSet, 3, opEnd})
 	f.Add([]byte{opLocalGet, 0, opBlock, 2, opI32Const, 3, opEnd, opI32Sub, opEnd})
 	f.Add([]byte{opLocalGet, 0, opBrIf, 0, opUnreachable, opLoop, blockVoid, opEnd, opEnd})
 	f.Add([]byte{opLocalGet, 2, opLocalGet, 2, 0xa3, 0xbd, 0xa7, opLocalGet, 3, opLocalGet, 3, prefixSIMD, 0xf3, 1, prefixSIMD, 0x1b, 1, opI32Add, opEnd})
@@ -109,30 +110,32 @@ func FuzzBody(f *testing.F) {
 		if len(body) > 4096 {
 			return
 		}
-		plain := around(body)
-		m, err := Decode(plain)
-		if err != nil {
-			t.Fatal(err)
-		}
-		metered, stats, err := m.Meter(Options{StartFuel: 20000, MemoryPages: 2, TableEntries: 10})
-		if err != nil {
-			return
-		}
-		for arg := range uint64(3) {
-			res, trap, fuel, valid := run(wazero.NewRuntimeConfigInterpreter(), metered, arg)
-			res2, trap2, fuel2, valid2 := run(wazero.NewRuntimeConfig(), metered, arg)
-			if res != res2 || trap != trap2 || fuel != fuel2 || valid != valid2 {
-				t.Fatalf("f(%d): %d %q fuel %d on the interpreter, %d %q fuel %d compiled", arg, res, trap, fuel, res2, trap2, fuel2)
+		for _, pages := range []byte{1, nearPages + 1} { // with a record of pieces and without
+			plain := around(body, pages)
+			m, err := Decode(plain)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if fuel < 0 || !valid || stats.Floats > 0 {
-				continue // the plain one may run for ever, or make another NaN
+			metered, stats, err := m.Meter(Options{StartFuel: 20000, MemoryPages: uint32(pages) + 1, TableEntries: 10})
+			if err != nil {
+				return
 			}
-			res3, trap3, _, valid3 := run(wazero.NewRuntimeConfigInterpreter(), plain, arg)
-			if !valid3 {
-				continue // long encodings that the engine does not take come out short
-			}
-			if res != res3 || trap != trap3 {
-				t.Fatalf("f(%d): %d %q metered, %d %q plain", arg, res, trap, res3, trap3)
+			for arg := range uint64(3) {
+				res, trap, fuel, valid := run(wazero.NewRuntimeConfigInterpreter(), metered, arg)
+				res2, trap2, fuel2, valid2 := run(wazero.NewRuntimeConfig(), metered, arg)
+				if res != res2 || trap != trap2 || fuel != fuel2 || valid != valid2 {
+					t.Fatalf("f(%d): %d %q fuel %d on the interpreter, %d %q fuel %d compiled", arg, res, trap, fuel, res2, trap2, fuel2)
+				}
+				if fuel < 0 || !valid || stats.Floats > 0 {
+					continue // the plain one may run for ever, or make another NaN
+				}
+				res3, trap3, _, valid3 := run(wazero.NewRuntimeConfigInterpreter(), plain, arg)
+				if !valid3 {
+					continue // long encodings that the engine does not take come out short
+				}
+				if res != res3 || trap != trap3 {
+					t.Fatalf("f(%d): %d %q metered, %d %q plain", arg, res, trap, res3, trap3)
+				}
 			}
 		}
 	})

@@ -14,6 +14,7 @@
 package meter
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 )
@@ -35,6 +36,9 @@ const (
 	// one parameter more, after the function's own, and returns what is left as one
 	// result more: two accesses to a global from outside cost more than many an event.
 	EntryFunction = "offhost:entry"
+	// PiecesFunction is not exported; its name shows up in the trace of a trap where it
+	// found the fuel spent.
+	PiecesFunction = "offhost:pieces"
 )
 
 // What frames cost. A frame is its parameters, locals and operands, 8 bytes each
@@ -109,7 +113,7 @@ func Meter(wasm []byte, opt Options) ([]byte, error) {
 }
 
 // Meter returns the module with counters, and without custom sections other than
-// the names of its functions. Indices of functions, globals, tables and types stay
+// the names of functions. Indices of functions, globals, tables and types stay
 // what they were. The error wraps ErrMalformed, ErrUnsupported or ErrTooLarge.
 func (m *Module) Meter(opt Options) ([]byte, Stats, error) {
 	var stats Stats
@@ -131,7 +135,10 @@ func (m *Module) Meter(opt Options) ([]byte, Stats, error) {
 			return nil, stats, fmt.Errorf("%w: table %d wants %d entries at the start, the limit is %d", ErrTooLarge, i, t.min, opt.TableEntries)
 		}
 	}
-	c, stats, err := m.code(&opt)
+	c, stats, err := m.code(&opt, m.MemoryPages > nearPages)
+	if err == nil && c.grows && !c.far && m.memory != nil && m.memory.most(opt.MemoryPages) > nearPages {
+		c, stats, err = m.code(&opt, true)
+	}
 	if err != nil {
 		return nil, stats, err
 	}
@@ -160,10 +167,15 @@ func (m *Module) Meter(opt Options) ([]byte, Stats, error) {
 	if m.memory != nil {
 		out = appendSection(out, secMemory, appendLimits([]byte{1}, *m.memory, opt.MemoryPages))
 	}
-	globals := append(appendU(nil, uint64(m.globals)+2), m.globalRaw...)
-	globals = appendS(append(globals, I64, 1, opI64Const), int64(opt.StartFuel))
-	globals = appendS(append(globals, opEnd, I32, 1, opI32Const), int64(opt.StackBytes))
-	out = appendSection(out, secGlobal, append(globals, opEnd))
+	sets := 0
+	if c.far {
+		sets = pieceSets
+	}
+	globals := append(appendU(nil, uint64(m.globals+2+sets)), m.globalRaw...)
+	globals = append(appendS(append(globals, I64, 1, opI64Const), int64(opt.StartFuel)), opEnd)
+	globals = append(appendS(append(globals, I32, 1, opI32Const), int64(opt.StackBytes)), opEnd)
+	globals = append(globals, bytes.Repeat(emptySet, sets)...)
+	out = appendSection(out, secGlobal, globals)
 	own := uint64(2)
 	if m.start != nil {
 		own++
@@ -178,7 +190,7 @@ func (m *Module) Meter(opt Options) ([]byte, Stats, error) {
 		exports = appendU(append(appendText(exports, StartFunction), byte(Func)), uint64(*m.start))
 	}
 	if c.entry {
-		exports = appendU(append(appendText(exports, EntryFunction), byte(Func)), uint64(len(m.funcs)))
+		exports = appendU(append(appendText(exports, EntryFunction), byte(Func)), uint64(len(m.funcs)+c.own-1))
 	}
 	out = appendSection(out, secExport, exports)
 	copied(secElement)
@@ -187,30 +199,51 @@ func (m *Module) Meter(opt Options) ([]byte, Stats, error) {
 		out = appendSection(out, secCode, c.bodies)
 	}
 	copied(secData)
-	if m.names != nil {
-		out = appendSection(out, secCustom, m.names)
+	names := m.names
+	if c.far {
+		names.entries = slices.Clip(names.entries)
+		names.add(len(m.funcs), PiecesFunction)
+	}
+	if names.n > 0 {
+		out = appendSection(out, secCustom, names.section())
 	}
 	return out, stats, nil
 }
 
+// most is the maximum where there is a limit, too.
+func (l limits) most(limit uint32) uint32 {
+	if l.hasMax {
+		return min(limit, l.max)
+	}
+	return limit
+}
+
 // appendLimits writes limits that have a maximum, at most most.
 func appendLimits(b []byte, l limits, most uint32) []byte {
-	if l.hasMax {
-		most = min(most, l.max)
-	}
-	return appendU(appendU(append(b, 1), uint64(l.min)), uint64(most))
+	return appendU(appendU(append(b, 1), uint64(l.min)), uint64(l.most(most)))
 }
 
 // A rewritten is the sections that change with the function bodies; an empty one is
 // left out.
 type rewritten struct {
 	types, funcs, bodies []byte
-	entry                bool // the last function is EntryFunction
+	far, grows           bool
+	own                  int  // functions of the meter's, behind the module's
+	entry                bool // the last one is EntryFunction
 }
 
-// code rewrites all bodies and appends EntryFunction. The type section gains the
-// types of $exit blocks with several results.
-func (m *Module) code(opt *Options) (c rewritten, stats Stats, err error) {
+// tableEntries is how many all tables together may have.
+func (m *Module) tableEntries(opt *Options) (n uint64) {
+	for _, t := range m.tables {
+		n += uint64(t.most(opt.TableEntries))
+	}
+	return n
+}
+
+// code rewrites all bodies and appends the meter's own functions. The type section
+// gains their types and those of $exit blocks with several results.
+func (m *Module) code(opt *Options, far bool) (c rewritten, stats Stats, err error) {
+	c.far = far
 	types, count := slices.Clone(m.typeBytes), len(m.types)
 	addType := func(t FuncType) int {
 		types = append(appendU(append(types, 0x60), uint64(len(t.Params))), t.Params...)
@@ -234,7 +267,7 @@ func (m *Module) code(opt *Options) (c rewritten, stats Stats, err error) {
 		}
 		w := &body{
 			reader: &reader{b: m.raw[secCode], off: code.off, end: code.end, fn: fn},
-			m:      m, opt: opt,
+			m:      m, opt: opt, farMemory: far, farTables: m.tableEntries(opt) > nearEntries,
 			out: make([]byte, 0, 2*(code.end-code.off)),
 		}
 		b := w.rewrite(t, exit)
@@ -243,6 +276,7 @@ func (m *Module) code(opt *Options) (c rewritten, stats Stats, err error) {
 		}
 		c.bodies = append(appendU(c.bodies, uint64(len(b))), b...)
 		stats.add(w)
+		c.grows = c.grows || w.grows
 		locals += w.locals
 		if len(c.bodies) > maxMetered {
 			return c, stats, fmt.Errorf("%w: more than %d bytes of code with counters", ErrTooLarge, maxMetered)
@@ -255,17 +289,22 @@ func (m *Module) code(opt *Options) (c rewritten, stats Stats, err error) {
 	for _, index := range m.funcs[len(m.Imports):] {
 		c.funcs = appendU(c.funcs, uint64(index))
 	}
-	n := uint64(len(m.codes))
+	add := func(t FuncType, b []byte) {
+		c.funcs = appendU(c.funcs, uint64(addType(t)))
+		c.bodies = append(appendU(c.bodies, uint64(len(b))), b...)
+		c.own++
+	}
+	if far {
+		add(piecesType, m.pieces())
+	}
 	if e, ok := m.export(opt.Entry); ok && e.Kind == Func {
 		c.entry = true
-		n++
-		c.funcs = appendU(c.funcs, uint64(addType(FuncType{Params: append(slices.Clone(e.Type.Params), I64), Results: append(slices.Clone(e.Type.Results), I64)})))
-		b := m.entry(e)
-		c.bodies = append(appendU(c.bodies, uint64(len(b))), b...)
+		add(FuncType{Params: append(slices.Clone(e.Type.Params), I64), Results: append(slices.Clone(e.Type.Results), I64)}, m.entry(e))
 	}
+	n := len(m.codes) + c.own
 	if n > 0 {
-		c.funcs = append(appendU(nil, n), c.funcs...)
-		c.bodies = append(appendU(nil, n), c.bodies...)
+		c.funcs = append(appendU(nil, uint64(n)), c.funcs...)
+		c.bodies = append(appendU(nil, uint64(n)), c.bodies...)
 	}
 	if count > 0 {
 		c.types = append(appendU(nil, uint64(count)), types...)

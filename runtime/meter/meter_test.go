@@ -30,7 +30,7 @@ type outcome struct {
 func instance(t testing.TB, config wazero.RuntimeConfig, wasm []byte) api.Module {
 	t.Helper()
 	ctx := context.Background()
-	rt := wazero.NewRuntimeWithConfig(ctx, config.WithMemoryLimitPages(16))
+	rt := wazero.NewRuntimeWithConfig(ctx, config.WithMemoryLimitPages(64))
 	t.Cleanup(func() { rt.Close(ctx) })
 	mod, err := rt.Instantiate(ctx, wasm)
 	if err != nil {
@@ -81,7 +81,8 @@ func fixture(t testing.TB, name string) []byte {
 }
 
 // A function's entry costs 8 for each parameter, local and operand it needs at
-// most; beside that an instruction costs 1 if no other figure is named.
+// most; beside that an instruction costs 1 if no other figure is named, and a block
+// nothing.
 func TestFuelIsExact(t *testing.T) {
 	const dry = testFuel + 1 // anything above testFuel: the counter went below zero
 	tests := []struct {
@@ -93,45 +94,47 @@ func TestFuelIsExact(t *testing.T) {
 	}{
 		{"nothing", 0, 0, "", 0},
 		{"inc", 4, 5, "", 3*8 + 3},
-		// loop 1, each round 6, after it 1
-		{"loop", 1, 0, "", 3*8 + 1 + 6 + 1},
-		{"loop", 100, 0, "", 3*8 + 1 + 600 + 1},
+		// loop 1, each round 2 and its 6 instructions, after it 1
+		{"loop", 1, 0, "", 3*8 + 1 + 8 + 1},
+		{"loop", 100, 0, "", 3*8 + 1 + 800 + 1},
 		// an arm that is long is paid for when it is taken, short ones in advance
-		{"long", 1, 0, "", 2*8 + 2 + 50},
-		{"long", 0, 0, "", 2*8 + 2 + 60},
+		{"long", 1, 0, "", 2*8 + 2 + 70},
+		{"long", 0, 0, "", 2*8 + 2 + 80},
 		{"if", 1, 7, "", 3*8 + 2 + 1 + 5},
 		{"if", 0, 6, "", 3*8 + 2 + 1 + 5},
-		{"early", 1, 2, "", 2*8 + 3 + 4 + 1},
-		{"early", 0, 1, "", 2*8 + 3 + 4 + 1},
-		// three blocks, local.get, and 4 for br_table; then the one case
-		{"switch", 0, 10, "", 2*8 + 8 + 2},
-		{"switch", 1, 20, "", 2*8 + 8 + 2},
-		{"switch", 9, 30, "", 2*8 + 8 + 1},
-		// 4 for call_indirect
-		{"indirect", 0, 11, "", 3*8 + 6 + 3*8 + 3},
-		{"indirect", 1, 9, "", 3*8 + 6 + 3*8 + 3},
-		{"indirect", 2, 0, "wasm error: invalid table access", 3*8 + 6},
-		{"multi", 5, 2, "", 3*8 + 4 + 3*8 + 2},
-		{"fac", 0, 1, "", 4*8 + 3 + 1 + 6},
-		{"fac", 5, 120, "", 6 * (4*8 + 3 + 1 + 6)},
-		// 8 for a division
-		{"divide", 7, 14, "", 3*8 + 2 + 8},
+		// 2 for return
+		{"early", 1, 2, "", 2*8 + 2 + 5 + 1},
+		{"early", 0, 1, "", 2*8 + 2 + 5 + 1},
+		// local.get, and 16 for br_table; then the one case
+		{"switch", 0, 10, "", 2*8 + 17 + 3},
+		{"switch", 1, 20, "", 2*8 + 17 + 3},
+		{"switch", 9, 30, "", 2*8 + 17 + 1},
+		// 100 for call_indirect
+		{"indirect", 0, 11, "", 3*8 + 102 + 3*8 + 3},
+		{"indirect", 1, 9, "", 3*8 + 102 + 3*8 + 3},
+		{"indirect", 2, 0, "wasm error: invalid table access", 3*8 + 102},
+		{"multi", 5, 2, "", 3*8 + 3 + 3*8 + 2},
+		// 4 for i64.eqz, 2 for i64.mul
+		{"fac", 0, 1, "", 4*8 + 6 + 1 + 7},
+		{"fac", 5, 120, "", 6 * (4*8 + 6 + 1 + 7)},
+		// 24 for a division
+		{"divide", 7, 14, "", 3*8 + 2 + 24},
 		// a trap leaves the fuel as the last call or return stored it
 		{"divide", 0, 0, "wasm error: integer divide by zero", 0},
 		{"trap", 0, 0, "wasm error: unreachable", 0},
-		// 32 for the operation, 1 for each 8 bytes, and 5 more instructions
-		{"fill", 64, 1, "", 4*8 + 32 + 8 + 5},
-		{"fill", 8000, 1, "", 4*8 + 32 + 1000 + 5},
+		// 48 for the operation, 1 for each 4 bytes, 20 for the load and 4 more
+		{"fill", 64, 1, "", 4*8 + 48 + 16 + 20 + 4},
+		{"fill", 8000, 1, "", 4*8 + 48 + 2000 + 20 + 4},
 		// a size out of all bounds is not charged, and fails as it would have
 		{"fill", 1 << 31, 0, "wasm error: out of bounds memory access", 0},
-		// 128 for growing, 8,192 for each page
-		{"grow", 0, 1, "", 2*8 + 128 + 3},
-		{"grow", 2, 3, "", 2*8 + 128 + 2*8192 + 3},
-		{"grow", 15, 1, "", 2*8 + 128 + 15*8192 + 3},
-		{"grow", 1 << 16, 1, "", 2*8 + 128 + 3},
-		{"table", 5, 8, "", 3*8 + 128 + 5 + 4},
-		{"table", 65535, 3, "", 3*8 + 128 + 65535 + 4},
-		{"dead", 0, 1, "", 2*8 + 2},
+		// 1,024 for growing, 65,536 for each page
+		{"grow", 0, 1, "", 2*8 + 1024 + 3},
+		{"grow", 2, 3, "", 2*8 + 1024 + 2*65536 + 3},
+		{"grow", 15, 1, "", 2*8 + 1024 + 15*65536 + 3},
+		{"grow", 1 << 16, 1, "", 2*8 + 1024 + 3},
+		{"table", 5, 8, "", 3*8 + 1024 + 5 + 4},
+		{"table", 65535, 3, "", 3*8 + 1024 + 65535 + 4},
+		{"dead", 0, 1, "", 2*8 + 3},
 		{"forever", 0, 0, "wasm error: unreachable", dry},
 		{"deep", 900, 0, "", 901 * (3*8 + 2 + 4 + 1)},
 		{"deep", 5000, 0, "wasm error: unreachable", 1001 * (3*8 + 2 + 4 + 1)},
@@ -393,7 +396,7 @@ func TestEntryFunction(t *testing.T) {
 	}
 	for engine, config := range engines {
 		f := instance(t, config(), out).ExportedFunction(EntryFunction)
-		const fac5 = 6 * (4*8 + 3 + 1 + 6)
+		const fac5 = 6 * (4*8 + 6 + 1 + 7)
 		for _, fuel := range []uint64{1000, fac5} { // not what the call before left
 			got, err := f.Call(context.Background(), 5, fuel)
 			if err != nil || len(got) != 2 || got[0] != 120 || got[1] != fuel-fac5 {

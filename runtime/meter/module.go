@@ -132,7 +132,7 @@ type Module struct {
 	exportRaw []byte
 	codes     []code
 	start     *uint32
-	names     []byte          // rebuilt name section
+	names     names
 	raw       map[byte][]byte // sections that are copied as they are
 }
 
@@ -224,7 +224,7 @@ func Decode(wasm []byte) (*Module, error) {
 	if bodies := len(m.funcs) - len(m.Imports); bodies != len(m.codes) {
 		return nil, fmt.Errorf("%w: %d functions are declared, %d have a body", ErrMalformed, bodies, len(m.codes))
 	}
-	m.names = nameSection(m)
+	m.names = m.readNames()
 	return m, nil
 }
 

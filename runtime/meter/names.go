@@ -2,17 +2,23 @@ package meter
 
 import "unicode/utf8"
 
-// nameSection rebuilds the module's name section with nothing in it but the names
-// of functions, so that a fault can name where it happened. Names are a courtesy:
-// a section that is too large or does not follow the format is left out, the
-// module is not refused for it.
-func nameSection(m *Module) []byte {
+// names are those of functions, by index, as a name section holds them: so that a fault
+// can name where it happened. The zero value is none.
+type names struct {
+	n       int
+	entries []byte
+}
+
+// readNames reads the names of functions and nothing else. Names are a courtesy: a section
+// that is too large or does not follow the format is left out, the module is not
+// refused for it.
+func (m *Module) readNames() names {
 	for _, c := range m.Customs {
 		if c.Name != "name" {
 			continue
 		}
 		if len(c.Data) > maxNames {
-			return nil
+			return names{}
 		}
 		r := &reader{b: c.Data, end: len(c.Data), fn: -1, name: "name section"}
 		for r.err == nil && r.left() > 0 {
@@ -22,27 +28,39 @@ func nameSection(m *Module) []byte {
 				return functionNames(sub, len(m.funcs))
 			}
 		}
-		return nil
+		return names{}
 	}
-	return nil
+	return names{}
 }
 
-func functionNames(r *reader, functions int) []byte {
+func functionNames(r *reader, functions int) (all names) {
 	n := r.count("names", 2, functions)
-	entries := appendU(nil, uint64(n))
 	last := -1
 	for range n {
 		index := int(r.u32())
 		name := r.bytes(r.count("bytes of a name", 1, maxNames))
 		if r.err != nil || index <= last || index >= functions || !utf8.Valid(name) {
-			return nil
+			return names{}
 		}
 		last = index
-		entries = appendText(appendU(entries, uint64(index)), string(name))
+		all.add(index, string(name))
 	}
 	if r.done() != nil {
-		return nil
+		return names{}
 	}
+	return all
+}
+
+// add names a function; indices rise.
+func (n *names) add(index int, name string) {
+	n.n++
+	n.entries = appendText(appendU(n.entries, uint64(index)), name)
+}
+
+// section returns a name section's content.
+func (n names) section() []byte {
+	count := appendU(nil, uint64(n.n))
 	section := append(appendText(nil, "name"), 1)
-	return append(appendU(section, uint64(len(entries))), entries...)
+	section = appendU(section, uint64(len(count)+len(n.entries)))
+	return append(append(section, count...), n.entries...)
 }

@@ -35,6 +35,8 @@ const (
 	opI64LtS       = 0x53
 	opI32Add       = 0x6a
 	opI32Sub       = 0x6b
+	opI32And       = 0x71
+	opI32ShrU      = 0x76
 	opI64Sub       = 0x7d
 	opI64Shl       = 0x86
 	opI64ShrU      = 0x88
@@ -72,9 +74,11 @@ const (
 	simdConst      = 0x0c
 	simdShuffle    = 0x0d
 	simdSplatFirst = 0x0f
+	simdSplat16    = 0x10
 	simdSplatLast  = 0x14
 	simdLaneFirst  = 0x15
 	simdLaneLast   = 0x22
+	simdEq16       = 0x2d
 	simdBitselect  = 0x52
 	simdAnyTrue    = 0x53
 	simdLoadLane   = 0x54
@@ -99,32 +103,47 @@ var refused = map[byte]string{
 	0xfb: "a garbage collection instruction", 0xfe: "an atomic instruction (threads)",
 }
 
-// Costs in fuel. The unit is one simple instruction. What takes an engine a
-// trip out of the compiled code, a microcoded division or a call through a table
-// costs what that is worth, roughly, so that a unit of fuel bounds time and not
-// only counts.
+// Costs in fuel. A unit is worth a quarter of a nanosecond at most: that is how long
+// what costs 1 takes where every instruction waits for the one before, and what takes
+// longer costs more, so that a unit bounds time and not only counts. (From measurements,
+// see BenchmarkUnitOfFuel, on an EPYC server core.)
 const (
 	costPlain    = 1
-	costIndirect = 4   // call_indirect: bounds, null and type checks
-	costDivide   = 8   // integer and float division, square root
-	costSIMD     = 2   // some are emulated by several machine instructions
-	costFloat    = 3   // what may make a NaN, with what makes that canonical
-	costTruncate = 4   // float to integer: several machine instructions, which wait for each other
-	costLanes    = 16  // SIMD division and square root: one after the other in the machine
-	costBulk     = 32  // bulk operations, beside what their size costs
-	costExit     = 128 // imported functions, growing, ref.func: a trip to Go and back
+	costRound    = 2    // of a loop, beside its instructions
+	costJump     = 2    // br and return
+	costCompare  = 2    // integers; multiplication, too
+	costZero     = 4    // comparing an integer with zero
+	costSIMD     = 6    // some are emulated by several machine instructions
+	costFloat    = 8    // floating point, and what goes there and back
+	costTruncate = 12   // float to integer
+	costSwitch   = 16   // br_table: the machine guesses wrong where it leads
+	costSIMDSlow = 16   // what crosses lanes or is emulated
+	costStore    = 24   // across two pages
+	costDivide   = 24   // division, square root
+	costLoad     = 20   // from the second-level cache
+	costLookUp   = 48   // of a piece that is on record
+	costLanes    = 40   // SIMD division and square root: one after the other in the machine
+	costFarStore = 48   // scattered over memory
+	costBulk     = 48   // memory.fill and memory.copy, beside what their size costs
+	costIndirect = 100  // call_indirect: any of all functions may be next
+	costExit     = 1024 // imported functions, growing, ref.func: a trip to Go and back
+	costMiss     = 4000 // to wait for memory, for each line of a piece
 )
 
 // plainCost is the cost of a numeric instruction in 0x45 to 0xc4.
 func plainCost(op byte) int {
 	switch {
+	case op == 0x45, op == 0x50: // eqz
+		return costZero
+	case op > 0x45 && op <= 0x5a, op == 0x6c, op == 0x7e: // comparisons, mul
+		return costCompare
 	case op >= 0x6d && op <= 0x70, op >= 0x7f && op <= 0x82: // div and rem
 		return costDivide
 	case op == 0x91, op == 0x95, op == 0x9f, op == 0xa3: // sqrt, div
 		return costDivide
 	case op >= 0xa8 && op <= 0xab, op >= 0xae && op <= 0xb1: // trunc
 		return costTruncate
-	case makesNaN(op) != 0:
+	case op >= 0x5b && op <= 0x66, op >= 0x8b && op <= 0xa6, op >= 0xb2 && op <= 0xbf: // of floats
 		return costFloat
 	}
 	return costPlain
@@ -132,16 +151,22 @@ func plainCost(op byte) int {
 
 // simdCost is the cost of a SIMD instruction that touches no memory.
 func simdCost(sub uint32) int {
-	switch sub {
-	case 0xe3, 0xe7, 0xef, 0xf3: // f32x4 and f64x2 sqrt and div
-		return costLanes
-	case 0xf8, 0xf9, 0xfc, 0xfd: // trunc_sat
-		return costTruncate
+	cost := costSIMD
+	switch {
+	case sub == 0xcc, sub == 0xe3, sub == 0xe7, sub == 0xef, sub == 0xf3: // i64x2.shr_s; sqrt and div
+		cost = costLanes
+	case sub >= simdSplatFirst && sub <= simdSplatLast,
+		sub == simdAnyTrue, sub == 0x62, sub == 0x63, sub == 0x64, sub == 0x83, sub == 0x84, // tests, popcnt
+		sub == 0xa3, sub == 0xa4, sub == 0xc3, sub == 0xc4,
+		sub == 0x7f, sub == 0xd5, sub >= 0xdc && sub <= 0xdf, // i64x2.mul, extended
+		sub == 0xe8, sub == 0xe9, sub == 0xf4, sub == 0xf5, // min, max
+		sub >= 0xf8: // conversions
+		cost = costSIMDSlow
 	}
 	if simdMakesNaN(sub) != 0 {
-		return costSIMD + costFloat
+		cost += costFloat
 	}
-	return costSIMD
+	return cost
 }
 
 // unary says whether the numeric instruction op, in 0x45 to 0xc4, takes one

@@ -26,8 +26,10 @@
       (then
         nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop
         nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop
+        nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop
         nop nop nop nop nop nop nop nop nop nop)
       (else
+        nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop
         nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop
         nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop
         nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop nop)))

@@ -53,7 +53,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Settings{
 		Trace:      "flux-img2img-8bit",
-		Policy:     Policy{Module: "sticky-loop", Config: map[string]string{}, Fuel: 1_000_000, Refill: 30_000, StartFuel: 50_000_000, MemoryPages: 256},
+		Policy:     Policy{Module: "sticky-loop", Config: map[string]string{}, Fuel: 3_000_000, Refill: 30_000, StartFuel: 50_000_000, MemoryPages: 256},
 		HostMemory: "pinned",
 		Device:     "sim",
 		Baselines:  []string{"lru", "optimum", "accelerate"},

@@ -95,7 +95,7 @@ var keys = []key{
 	{name: keyPolicyConfig, flag: "policy-config", kind: pairs, discovered: true,
 		usage: "configuration for the policy, `key=value`; may be repeated"},
 	{name: keyPolicyFuel, flag: "policy-fuel", def: fmt.Sprint(runtime.DefaultFuel), discovered: true,
-		usage: "the most that a policy may spend on one event, with what it has saved, in `units` of about an instruction"},
+		usage: "the most that a policy may spend on one event, with what it has saved, in `units` of 0.3 ns at most (a simple instruction is one)"},
 	{name: keyPolicyRefill, flag: "policy-refill", def: fmt.Sprint(runtime.DefaultRefill), discovered: true,
 		usage: "what each event adds to what a policy has saved, in `units`, up to --policy-fuel; components and payload add more"},
 	{name: keyPolicyStartFuel, flag: "policy-start-fuel", def: fmt.Sprint(runtime.DefaultStartFuel), discovered: true,

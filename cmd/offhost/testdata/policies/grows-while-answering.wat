@@ -1,8 +1,10 @@
 ;; Grows its memory between writing the two halves of an answer, so that it may move
-;; under the hands of the host: retains component 0.
+;; under the hands of the host: retains components 1 and 0. It does so as often as its
+;; fuel lasts, at every eighth event.
 (module
   (memory (export "memory") 2)
   (global $answer (mut i32) (i32.const 0))
+  (global $events (mut i32) (i32.const 0))
   (func (export "offhost_v1_buffer") (param $size i32) (result i32)
     (global.set $answer (i32.add (local.get $size) (i32.const 2048))) ;; 4096 + size - 2048
     (i32.const 4096))
@@ -16,6 +18,8 @@
     (if (i32.le_u (i32.load16_u (i32.const 4096)) (i32.const 3))
       (then (return (i32.const 0)))) ;; CONFIG, COMPONENT, LOADED
     (call $decide (i32.const 0) (i32.const 2) (i32.const 1) (i64.const 1))
-    (drop (memory.grow (i32.const 3)))
+    (global.set $events (i32.add (global.get $events) (i32.const 1)))
+    (if (i32.eqz (i32.and (global.get $events) (i32.const 7)))
+      (then (drop (memory.grow (i32.const 1)))))
     (call $decide (i32.const 1) (i32.const 2) (i32.const 0) (i64.const 1))
     (i32.const 2)))
