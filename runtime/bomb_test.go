@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"sort"
 	"strings"
 	"syscall"
 	"testing"
@@ -91,19 +92,18 @@ func functions(n int, typ int, locals, code []byte) crafted {
 }
 
 // straight gives three functions that fill the module with the same code.
-func straight(code ...byte) crafted { return filled(3, 4_100_000, code...) }
+func straight(code ...byte) crafted { return filled(3, 4_100_000/3/len(code), code...) }
 
-// filled gives n functions of so many bytes in all.
-func filled(n, size int, code ...byte) crafted {
-	return functions(n, unitType, []byte{4, 2, meter.I32, 1, meter.I64, 2, meter.F64, 1, meter.V128}, repeat(size/n/len(code), code...))
+// workLocals declares what code of any type may work on: 0 and 1 are i32, 2 is i64, 3
+// and 4 are f64, 5 is a vector.
+var workLocals = []byte{4, 2, meter.I32, 1, meter.I64, 2, meter.F64, 1, meter.V128}
+
+// filled gives n functions with so many copies of the same code.
+func filled(n, times int, code ...byte) crafted {
+	return functions(n, unitType, workLocals, repeat(times, code...))
 }
 
 var none = []byte{0}
-
-// roots is n functions that apply the same instruction to one value again and again.
-func roots(n, times int, typ byte, code ...byte) []byte {
-	return functions(n, unitType, []byte{1, 1, typ}, slices.Concat([]byte{0x20, 0}, repeat(times, code...), []byte{0x1a})).build()
-}
 
 // i32Locals declares n of them.
 func i32Locals(n int) []byte { return append(append([]byte{1}, uleb(n)...), meter.I32) }
@@ -127,113 +127,29 @@ var bombs = map[string]func() []byte{
 	"functions":                         func() []byte { return functions(16000, unitType, none, []byte{0x01}).build() },
 	"functions with locals":             func() []byte { return functions(1000, unitType, i32Locals(4096), []byte{0x01}).build() },
 	"functions with locals above limit": func() []byte { return functions(16000, unitType, i32Locals(4096), []byte{0x01}).build() },
-	"functions with frames":             func() []byte { return functions(4000, unitType, i32Locals(500), joins(10, 500)).build() },
 	"functions above limit":             func() []byte { return functions(100_000, unitType, none, []byte{0x01}).build() },
 	"locals above limit":                func() []byte { return functions(1, unitType, i32Locals(50_000), nil).build() },
-	"branches":                          func() []byte { return functions(1, unitType, i32Locals(2), joins(150_000, 2)).build() },
-	"branches below limit":              func() []byte { return functions(100, unitType, i32Locals(10), joins(1990, 10)).build() },
 	"branches x locals":                 func() []byte { return functions(8, unitType, i32Locals(510), joins(512, 510)).build() },
 	"branches x many locals":            func() []byte { return functions(8, unitType, i32Locals(4000), joins(64, 4000)).build() },
 	"branches x locals far":             func() []byte { return functions(1, unitType, i32Locals(500), joins(5000, 500)).build() },
-	"nesting": func() []byte {
-		return functions(100, unitType, none, slices.Concat(repeat(4000, 0x02, 0x40), repeat(4000, 0x0b))).build()
-	},
-	"nesting below limit": func() []byte {
-		return functions(300, unitType, none, slices.Concat(repeat(1990, 0x02, 0x40), repeat(1990, 0x0b))).build()
-	},
-	"nested loops": func() []byte {
-		return functions(100, unitType, i32Locals(100), slices.Concat(repeat(660, 0x03, 0x40, 0x20, 0, 0x0d, 0), repeat(660, 0x20, 1, 0x21, 0, 0x0b))).build()
-	},
 	"nesting above limit": func() []byte {
 		return functions(1, unitType, none, slices.Concat(repeat(100_000, 0x02, 0x40), repeat(100_000, 0x0b))).build()
-	},
-	"branch tables": func() []byte {
-		table := slices.Concat([]byte{0x02, 0x40, 0x20, 0, 0x0e}, uleb(8000), repeat(8001, 0), []byte{0x0b})
-		return functions(3, unitType, i32Locals(1), repeat(170, table...)).build()
-	},
-	"branch tables to many places": func() []byte {
-		var labels []byte
-		for i := range 8001 {
-			labels = append(labels, uleb(i%1500)...)
-		}
-		table := slices.Concat([]byte{0x20, 0, 0x0e}, uleb(8000), labels)
-		return functions(16, unitType, i32Locals(150), slices.Concat(repeat(1500, 0x02, 0x40), table, repeat(1500, 0x0b))).build()
-	},
-	"branches that carry values": func() []byte {
-		c := functions(16, unitType, i32Locals(1), repeat(600, slices.Concat(repeat(128, 0x41, 0), []byte{0x02, 2, 0x20, 0, 0x0d, 0, 0x0b}, repeat(128, 0x1a))...))
-		c.types = [][]byte{wideType(128, 128)}
-		return c.build()
 	},
 	"operands above limit": func() []byte {
 		return functions(2, unitType, none, slices.Concat(repeat(600_000, 0x41, 0), repeat(600_000, 0x1a))).build()
 	},
-	"operands": func() []byte {
-		return functions(80, unitType, none, slices.Concat(repeat(16_000, 0x41, 0), repeat(16_000, 0x1a))).build()
-	},
-	"operands that differ": func() []byte {
-		return functions(60, unitType, i32Locals(1), slices.Concat(repeat(16_000, 0x20, 0, 0x45), repeat(16_000, 0x1a))).build()
-	},
-	"operands across calls": func() []byte {
-		return functions(40, unitType, i32Locals(1), slices.Concat(repeat(16_000, 0x41, 0, 0x10, 1), repeat(16_000, 0x1a))).build()
-	},
-	"locals across calls": func() []byte {
-		var set, get []byte
-		for i := range 4000 {
-			set = append(append(append(set, 0x41, 0, 0x10, 1, 0x21), uleb(i)...), 0x10, 2)
-			get = append(append(get, 0x20), append(uleb(i), 0x1a)...)
-		}
-		return functions(60, unitType, i32Locals(4000), append(set, get...)).build()
-	},
-	"calls":                                func() []byte { return filled(6, 1_200_000, 0x10, 2).build() },
-	"calls in small functions":             func() []byte { return filled(1000, 1_200_000, 0x10, 2).build() },
-	"calls above limit":                    func() []byte { return straight(0x10, 2).build() },
-	"calls with values":                    func() []byte { return filled(6, 1_200_000, 0x20, 0, 0x10, 1, 0x21, 0).build() },
-	"calls with values in small functions": func() []byte { return filled(1000, 1_200_000, 0x20, 0, 0x10, 1, 0x21, 0).build() },
-	"calls with values above limit":        func() []byte { return straight(0x20, 0, 0x10, 1, 0x21, 0).build() },
-	"wide calls": func() []byte {
-		c := crafted{types: [][]byte{wideType(128, 128)}}
-		wide := craftedFunc{2, none, slices.Concat(repeat(128, 0x41, 0))}
-		call := slices.Concat(repeat(128, 0x41, 0), []byte{0x10, 2}, repeat(128, 0x1a))
-		c.functions = []craftedFunc{wide, {unitType, none, repeat(3500, call...)}, {unitType, none, repeat(3500, call...)}}
-		return c.build()
-	},
-	"arithmetic":        func() []byte { return straight(0x20, 0, 0x20, 1, 0x6a, 0x21, 0).build() },
-	"one chain":         func() []byte { return straight(0x20, 0, 0x41, 1, 0x6a, 0x21, 1).build() },
-	"negations":         func() []byte { return roots(3, 1_350_000, meter.F64, 0x9a) },
-	"roots":             func() []byte { return roots(6, 60_000, meter.F64, 0x9f) },
-	"roots above limit": func() []byte { return roots(2, 1_900_000, meter.F64, 0x9f) },
-	"vector roots":      func() []byte { return roots(6, 45_000, meter.V128, 0xfd, 0xef, 1) },
-	"loads":             func() []byte { return straight(0x20, 0, 0x28, 2, 0, 0x21, 0).build() },
-	"chained loads": func() []byte {
-		return functions(3, unitType, i32Locals(1), slices.Concat([]byte{0x20, 0}, repeat(450_000, 0x28, 2, 0), []byte{0x1a})).build()
-	},
-	"fills":                    func() []byte { return filled(6, 1_200_000, 0x20, 0, 0x20, 0, 0x20, 0, 0xfc, 0x0b, 0).build() },
-	"fills in small functions": func() []byte { return filled(1000, 1_200_000, 0x20, 0, 0x20, 0, 0x20, 0, 0xfc, 0x0b, 0).build() },
-	"fills above limit":        func() []byte { return straight(0x20, 0, 0x20, 0, 0x20, 0, 0xfc, 0x0b, 0).build() },
-	"grows":                    func() []byte { return filled(6, 1_200_000, 0x41, 0, 0x40, 0, 0x1a).build() },
-	"grows in small functions": func() []byte { return filled(1000, 1_200_000, 0x41, 0, 0x40, 0, 0x1a).build() },
-	"grows above limit":        func() []byte { return straight(0x41, 0, 0x40, 0, 0x1a).build() },
-	"vectors":                  func() []byte { return straight(0x20, 5, 0x20, 5, 0xfd, 0x0e, 0x21, 5).build() },
-	"selections":               func() []byte { return straight(0x20, 0, 0x20, 0, 0x20, 0, 0x1b, 0x21, 0).build() },
-	"truncations":              func() []byte { return straight(0x20, 3, 0xaa, 0x21, 0).build() },
-	"table reads": func() []byte {
-		c := straight(0x20, 0, 0x25, 0, 0x1a)
-		c.tables = [][]byte{{0x70, 0, 1}}
-		return c.build()
-	},
-	"calls by table": func() []byte {
-		c := filled(1000, 1_200_000, 0x20, 0, 0x11, 1, 0)
-		c.tables = [][]byte{{0x70, 0, 1}}
-		return c.build()
-	},
-	"nops": func() []byte { return straight(0x01).build() },
+	"calls above limit": func() []byte { return straight(0x10, 2).build() },
+	"fills above limit": func() []byte { return straight(0x20, 0, 0x20, 0, 0x20, 0, 0xfc, 0x0b, 0).build() },
+	"grows above limit": func() []byte { return straight(0x41, 0, 0x40, 0, 0x1a).build() },
 	"unreachable code": func() []byte {
-		return functions(2, unitType, none, append([]byte{0x00}, repeat(1_500_000, 0x1a)...)).build()
+		return functions(60, unitType, none, append([]byte{0x00}, repeat(60_000, 0x1a)...)).build()
 	},
-	"types":               func() []byte { return crafted{types: many(4000, wideType(128, 128)...)}.build() },
-	"types above limit":   func() []byte { return crafted{types: many(100_000, 0x60, 0, 0)}.build() },
-	"globals":             func() []byte { return crafted{globals: many(4000, meter.I32, 1, 0x41, 0, 0x0b)}.build() },
-	"globals above limit": func() []byte { return crafted{globals: many(800_000, meter.I32, 1, 0x41, 0, 0x0b)}.build() },
+	"types":                  func() []byte { return crafted{types: many(4000, wideType(2, 2)...)}.build() },
+	"wide types":             func() []byte { return crafted{types: many(63, wideType(128, 128)...)}.build() },
+	"wide types above limit": func() []byte { return crafted{types: many(4000, wideType(128, 128)...)}.build() },
+	"types above limit":      func() []byte { return crafted{types: many(100_000, 0x60, 0, 0)}.build() },
+	"globals":                func() []byte { return crafted{globals: many(4000, meter.I32, 1, 0x41, 0, 0x0b)}.build() },
+	"globals above limit":    func() []byte { return crafted{globals: many(800_000, meter.I32, 1, 0x41, 0, 0x0b)}.build() },
 	"global chains": func() []byte {
 		return crafted{globals: many(4000, meter.V128, 1, 0xfd, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x0b)}.build()
 	},
@@ -300,10 +216,177 @@ var bombs = map[string]func() []byte{
 	"module above limit": func() []byte { return crafted{customs: [][]byte{repeat(5_000_000, 0)}}.build() },
 }
 
+// scaled are bombs that are made as large as what is compiled may be: n functions of the
+// same code, so many times.
+var scaled = map[string]func(n, times int) crafted{
+	"calls":             func(n, times int) crafted { return filled(n, times, 0x10, 2) },
+	"calls with values": func(n, times int) crafted { return filled(n, times, 0x20, 0, 0x10, 1, 0x21, 0) },
+	"wide calls": func(n, times int) crafted {
+		c := functions(n, unitType, none, repeat(times, slices.Concat(repeat(128, 0x41, 0), []byte{0x10, 2}, repeat(128, 0x1a))...))
+		c.types = [][]byte{wideType(128, 128)}
+		c.functions = append([]craftedFunc{{2, none, repeat(128, 0x41, 0)}}, c.functions...)
+		return c
+	},
+	"calls by table": func(n, times int) crafted {
+		c := filled(n, times, 0x20, 0, 0x11, 1, 0)
+		c.tables = [][]byte{{0x70, 0, 1}}
+		return c
+	},
+	"operands": func(n, times int) crafted {
+		return functions(n, unitType, none, slices.Concat(repeat(times, 0x41, 0), repeat(times, 0x1a)))
+	},
+	"operands that differ": func(n, times int) crafted {
+		return functions(n, unitType, i32Locals(1), slices.Concat(repeat(times, 0x20, 0, 0x45), repeat(times, 0x1a)))
+	},
+	"operands across calls": func(n, times int) crafted {
+		return functions(n, unitType, i32Locals(1), slices.Concat(repeat(times, 0x41, 0, 0x10, 1), repeat(times, 0x1a)))
+	},
+	"locals across calls": func(n, times int) crafted {
+		var set, get []byte
+		for i := range times {
+			set = append(append(append(set, 0x41, 0, 0x10, 1, 0x21), uleb(i)...), 0x10, 2)
+			get = append(append(get, 0x20), append(uleb(i), 0x1a)...)
+		}
+		return functions(n, unitType, i32Locals(times), append(set, get...))
+	},
+	"joins":                func(n, times int) crafted { return functions(n, unitType, i32Locals(2), joins(times, 2)) },
+	"joins of some locals": func(n, times int) crafted { return functions(n, unitType, i32Locals(50), joins(times, 50)) },
+	"joins of many locals": func(n, times int) crafted { return functions(n, unitType, i32Locals(500), joins(times, 500)) },
+	"joins of most locals": func(n, times int) crafted { return functions(n, unitType, i32Locals(4000), joins(times, 4000)) },
+	"nesting": func(n, times int) crafted {
+		return functions(n, unitType, none, slices.Concat(repeat(times, 0x02, 0x40), repeat(times, 0x0b)))
+	},
+	"nested loops": func(n, times int) crafted {
+		return functions(n, unitType, i32Locals(100), slices.Concat(repeat(times, 0x03, 0x40, 0x20, 0, 0x0d, 0), repeat(times, 0x20, 1, 0x21, 0, 0x0b)))
+	},
+	"branch tables": func(n, times int) crafted {
+		return functions(n, unitType, i32Locals(1), repeat(times, slices.Concat([]byte{0x02, 0x40, 0x20, 0, 0x0e}, uleb(2000), repeat(2001, 0), []byte{0x0b})...))
+	},
+	"branch tables to many places": func(n, times int) crafted {
+		var labels []byte
+		for i := range 2001 {
+			labels = append(labels, uleb(i%times)...)
+		}
+		return functions(n, unitType, i32Locals(150), slices.Concat(repeat(times, 0x02, 0x40), []byte{0x20, 0, 0x0e}, uleb(2000), labels, repeat(times, 0x0b)))
+	},
+	"branches that carry values": func(n, times int) crafted {
+		c := functions(n, unitType, i32Locals(1), repeat(times, slices.Concat(repeat(128, 0x41, 0), []byte{0x02, 2, 0x20, 0, 0x0d, 0, 0x0b}, repeat(128, 0x1a))...))
+		c.types = [][]byte{wideType(128, 128)}
+		return c
+	},
+	"arithmetic":    func(n, times int) crafted { return filled(n, times, 0x20, 0, 0x20, 1, 0x6a, 0x21, 0) },
+	"one chain":     func(n, times int) crafted { return filled(n, times, 0x20, 0, 0x41, 1, 0x6a, 0x21, 1) },
+	"negations":     func(n, times int) crafted { return chained(n, times, 3, 0x9a) },
+	"roots":         func(n, times int) crafted { return chained(n, times, 3, 0x9f) },
+	"vector roots":  func(n, times int) crafted { return chained(n, times, 5, 0xfd, 0xef, 1) },
+	"loads":         func(n, times int) crafted { return filled(n, times, 0x20, 0, 0x28, 2, 0, 0x21, 0) },
+	"chained loads": func(n, times int) crafted { return chained(n, times, 0, 0x28, 2, 0) },
+	"loads from far": func(n, times int) crafted {
+		c := chained(n, times, 0, 0x28, 2, 0)
+		c.functions = append(c.functions, craftedFunc{unitType, none, []byte{0x41, 0, 0x40, 0, 0x1a}}) // it may grow
+		return c
+	},
+	"fills":       func(n, times int) crafted { return filled(n, times, 0x20, 0, 0x20, 0, 0x20, 0, 0xfc, 0x0b, 0) },
+	"grows":       func(n, times int) crafted { return filled(n, times, 0x41, 0, 0x40, 0, 0x1a) },
+	"vectors":     func(n, times int) crafted { return filled(n, times, 0x20, 5, 0x20, 5, 0xfd, 0x0e, 0x21, 5) },
+	"selections":  func(n, times int) crafted { return filled(n, times, 0x20, 0, 0x20, 0, 0x20, 0, 0x1b, 0x21, 0) },
+	"truncations": func(n, times int) crafted { return filled(n, times, 0x20, 3, 0xaa, 0x21, 0) },
+	"table reads": func(n, times int) crafted {
+		c := filled(n, times, 0x20, 0, 0x25, 0, 0x1a)
+		c.tables = [][]byte{{0x70, 0, 1}}
+		return c
+	},
+	"nops": func(n, times int) crafted { return filled(n, times, 0x01) },
+}
+
+// chained is n functions that apply the same instruction to a local of workLocals
+// again and again.
+func chained(n, times int, local byte, code ...byte) crafted {
+	return functions(n, unitType, workLocals, slices.Concat([]byte{0x20, local}, repeat(times, code...), []byte{0x1a}))
+}
+
+// A size says how many functions of a bomb of what size there are; the zero value is for
+// a bomb whose size is given. An interpreted one has a function more that is too complex
+// to be compiled.
+type size struct {
+	N, Times    int
+	Interpreted bool
+}
+
+func (z size) build(name string) []byte {
+	if z.N == 0 {
+		return bombs[name]()
+	}
+	c := scaled[name](z.N, z.Times)
+	if z.Interpreted {
+		c.functions = append(c.functions, craftedFunc{unitType, i32Locals(2), joins(maxCompiledControls+1, 2)})
+	}
+	return c.build()
+}
+
+// full says how much a module of that size takes of what is allowed each function, and
+// of what is allowed all together: 1 or less if it is compiled, or interpreted, as it is
+// meant to be.
+func (z size) full(t *testing.T, name string) (each, all float64) {
+	t.Helper()
+	wasm := z.build(name)
+	m, err := meter.Decode(wasm)
+	if err != nil {
+		return 2, 2
+	}
+	_, s, err := m.Meter(meter.Options{StartFuel: 1, MemoryPages: DefaultMemoryPages})
+	if err != nil {
+		return 2, 2
+	}
+	if z.Interpreted {
+		all = float64(s.Bytes+s.Locals) / maxInterpreted
+		return all, all
+	}
+	all = float64(len(wasm)) / DefaultModuleBytes
+	for _, c := range complexities(s) {
+		if part := float64(c.n) / float64(c.limit); strings.HasSuffix(c.what, "in a function") {
+			each = max(each, part)
+		} else {
+			all = max(all, part)
+		}
+	}
+	return each, all
+}
+
+// largest is the largest size of a bomb: of its functions first, which are small ones if
+// times is not 0, then of their number.
+func largest(t *testing.T, name string, times int, interpreted bool) size {
+	t.Helper()
+	fits := func(z size) bool {
+		each, all := z.full(t, name)
+		return each <= 1 && all <= 1
+	}
+	z := size{1, times, interpreted}
+	if times == 0 {
+		for z.Times = 1; fits(z); z.Times *= 2 {
+		}
+		half := z.Times / 2
+		z.Times = max(1, half+sort.Search(half, func(n int) bool { return !fits(size{1, half + n, interpreted}) })-1)
+	}
+	// The first functions are not like the others.
+	_, one := z.full(t, name)
+	_, more := size{4, z.Times, interpreted}.full(t, name)
+	for z.N = min(maxFunctions, 2+int((1-one)/(more-one)*3)); z.N > 0 && !fits(z); z.N -= 1 + z.N/50 {
+	}
+	if z.N < 1 {
+		t.Fatalf("not even one function of size %d fits", z.Times)
+	}
+	return z
+}
+
+// maxFunctions is how many of them a module may have, the two that each has aside.
+const maxFunctions = 16382
+
 const (
 	bombTime   = 2 * time.Second
-	bombMemory = 512 << 20
+	bombMemory = 112 << 20
 	bombEnv    = "OFFHOST_TEST_BOMB"
+	sizeEnv    = "OFFHOST_TEST_BOMB_SIZE"
 )
 
 // rssUnit is what getrusage counts in: bytes on macOS, kilobytes elsewhere.
@@ -319,6 +402,24 @@ func computed() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
+// peak is the most memory that the process had resident, in bytes. Where the system
+// says so apart, that of the process that started it is left out.
+func peak() int64 {
+	if text, err := os.ReadFile("/proc/self/status"); err == nil {
+		var kib int64
+		if _, after, ok := strings.Cut(string(text), "VmHWM:"); ok {
+			if _, err := fmt.Sscan(after, &kib); err == nil {
+				return kib << 10
+			}
+		}
+	}
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		panic(err)
+	}
+	return usage.Maxrss * rssUnit
+}
+
 // A blast is what loading a module took.
 type blast struct {
 	Took   time.Duration
@@ -329,11 +430,15 @@ type blast struct {
 
 // TestMain is the process that loads a bomb, if it is started as one.
 func TestMain(m *testing.M) {
-	bomb, ok := bombs[os.Getenv(bombEnv)]
-	if !ok {
+	name := os.Getenv(bombEnv)
+	if name == "" {
 		os.Exit(m.Run())
 	}
-	wasm := bomb()
+	var z size
+	if err := json.Unmarshal([]byte(os.Getenv(sizeEnv)), &z); err != nil {
+		panic(err)
+	}
+	wasm := z.build(name)
 	start := time.Now()
 	var b blast
 	begun := computed()
@@ -347,22 +452,23 @@ func TestMain(m *testing.M) {
 			b.Err = err.Error()
 		}
 	}
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err == nil {
-		b.Peak = usage.Maxrss * rssUnit
-	}
+	b.Peak = peak()
 	if err := json.NewEncoder(os.Stdout).Encode(b); err != nil {
 		panic(err)
 	}
 }
 
 // explode loads a bomb in a process of its own.
-func explode(t *testing.T, name string) (b blast) {
+func explode(t *testing.T, name string, z size) (b blast) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*bombTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), bombEnv+"="+name)
+	text, err := json.Marshal(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(os.Environ(), bombEnv+"="+name, sizeEnv+"="+string(text))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -374,26 +480,44 @@ func explode(t *testing.T, name string) (b blast) {
 	return b
 }
 
-// Whatever is in a module, it is loaded or refused within 2 seconds and 512 MiB.
+// Whatever is in a module, it is loaded or refused within 2 seconds and 112 MiB.
 func TestBombs(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		t.Skip("starts many processes, and the race detector takes several times the memory")
 	}
+	check := func(t *testing.T, name string, z size, engine string) {
+		t.Helper()
+		var b blast
+		for range 3 { // another process may be using the machine
+			if b = explode(t, name, z); b.Took <= bombTime {
+				break
+			}
+		}
+		t.Logf("%4d ms, %4d MiB, %+v, %s%s", b.Took.Milliseconds(), b.Peak>>20, z, b.Engine, b.Err)
+		if b.Took > bombTime || b.Peak > bombMemory {
+			t.Errorf("it took %v and %d MiB, want at most %v and %d MiB", b.Took, b.Peak>>20, bombTime, bombMemory>>20)
+		}
+		if refused := engine == ""; refused != (b.Err != "") || engine != b.Engine {
+			t.Errorf("on %q, refused: %q; want it on %q", b.Engine, b.Err, engine)
+		}
+	}
 	for name := range bombs {
 		t.Run(name, func(t *testing.T) {
-			var b blast
-			for range 3 { // another process may be using the machine
-				if b = explode(t, name); b.Took <= bombTime {
-					break
-				}
+			engine := "compiler"
+			switch {
+			case strings.HasSuffix(name, "limit"):
+				engine = ""
+			case strings.HasPrefix(name, "branches x"):
+				engine = "interpreter"
 			}
-			t.Logf("%4d ms, %4d MiB, %s%s", b.Took.Milliseconds(), b.Peak>>20, b.Engine, b.Err)
-			if b.Took > bombTime || b.Peak > bombMemory {
-				t.Errorf("it took %v and %d MiB, want at most %v and %d MiB", b.Took, b.Peak>>20, bombTime, bombMemory>>20)
-			}
-			if refused := strings.HasSuffix(name, "limit") && !strings.HasSuffix(name, "below limit"); refused != (b.Err != "") {
-				t.Errorf("refused: %q, want it refused: %t", b.Err, refused)
-			}
+			check(t, name, size{}, engine)
+		})
+	}
+	for name := range scaled {
+		t.Run(name, func(t *testing.T) {
+			check(t, name, largest(t, name, 0, false), "compiler")
+			check(t, name, largest(t, name, 5, false), "compiler")
+			check(t, name, largest(t, name, 100, true), "interpreter")
 		})
 	}
 }

@@ -15,8 +15,8 @@ import (
 // meter, on an EPYC server core): that is what bounds a module that means harm. Code as
 // compilers write it does several things at a time and finds its memory in the nearest
 // cache; it takes 0.02 to 0.07 ns (the built-in policies, a policy in Go, arithmetic).
-// So half a millisecond of planning is 7 million units of arithmetic, 10 million of Go
-// and 23 million of a search through lists; who allows that much allows a module that
+// So half a millisecond of planning is 8 million units of arithmetic, 11 million of Go
+// and 30 million of a search through lists; who allows that much allows a module that
 // means harm as many times 0.3 ns.
 //
 // A module that is too complex to be compiled gets a 64th of all fuel, as the
@@ -24,7 +24,7 @@ import (
 type Limits struct {
 	// Fuel is the most that one event may spend: what was saved, too. The default,
 	// DefaultFuel, is more than the built-in policies need for their longest answer
-	// over 4,096 components (1,450,000), and is spent in 0.7 ms at most.
+	// over 4,096 components (1,450,000), and is spent in 0.8 ms at most.
 	Fuel uint64
 	// Refill is what each event adds to what the events before it left, up to Fuel,
 	// beside RefillPerComponent for each component that the policy was told of and

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
@@ -18,13 +19,25 @@ import (
 
 // What compiling costs grows faster than the code, and nothing can interrupt it. A
 // module above one of these runs on the interpreter, which answers the same and is
-// ready at once. Go's guests, the largest known, are at half of each or below.
+// ready at once. Go's guests, the largest known, are at four fifths of the limits of
+// work and at a half of each other one or below.
 const (
-	maxCompiledControls = 2000    // of one function
-	maxCompiledProduct  = 1 << 18 // locals times control instructions of one function
-	maxCompiledTotal    = 1 << 20 // the same, summed over the module
-	maxCompiledWork     = 5 << 20 // meter.Stats.Work
+	maxCompiledControls = 2000     // of one function
+	maxCompiledProduct  = 1 << 18  // locals times control instructions of one function
+	maxCompiledTotal    = 1 << 20  // the same, summed over the module
+	maxCompiledWork     = 15 << 19 // meter.Stats.Work
+	maxCompiledMaxWork  = 1 << 17  // meter.Stats.MaxWork
+	maxCompiledBytes    = 64 << 10 // meter.Stats.MaxBytes
 )
+
+// maxInterpreted is how large a module may be that is too complex to be compiled,
+// in bytes with counters and locals: the interpreter takes some hundred bytes for each.
+const maxInterpreted = 256 << 10
+
+// largeModule is the size in bytes with counters from which on what metering and
+// compiling leave behind is given back at once: it is several times as much as the
+// module.
+const largeModule = 256 << 10
 
 // interpretedShare is what a module that is too complex to be compiled gets of the
 // fuel: a unit takes the interpreter up to fifty times as long, 14 ns.
@@ -168,17 +181,49 @@ func (l *loader) meter(context.Context) (string, error) {
 		l.metered = l.wasm
 	}
 	share := uint64(1)
-	if stats.MaxControls > maxCompiledControls || stats.MaxLocalsControls > maxCompiledProduct ||
-		stats.LocalsControls > maxCompiledTotal || stats.Work > maxCompiledWork {
+	if why := complexity(stats); why != "" {
+		if n := stats.Bytes + stats.Locals; n > maxInterpreted {
+			return "", fmt.Errorf("%w: %w: too complex to be compiled (%s), and with %d bytes and locals too large to be interpreted, the limit is %d",
+				ErrModule, meter.ErrTooLarge, why, n, maxInterpreted)
+		}
 		l.tooComplex = true
 		share = interpretedShare
 		p.logger.Warn("policy is too complex to be compiled: it is interpreted and gets less fuel", "policy", p.info.Name,
-			"controls", stats.MaxControls, "locals_x_controls", stats.MaxLocalsControls, "work", stats.Work, "part", fmt.Sprint("1/", share))
+			"because", why, "part", fmt.Sprint("1/", share))
 	}
 	p.fuel, p.refill, p.startFuel = lim.Fuel/share, lim.Refill/share, lim.StartFuel/share
 	p.refillPerComponent, p.refillPerByte = RefillPerComponent/share, RefillPerByte/share
 	return fmt.Sprintf("%d functions, %d control instructions, %d bytes with counters; %d fuel an event (more with components) and %d at most, %d to start, %d KiB of memory",
 		stats.Functions, stats.Controls, len(metered), p.refill, p.fuel, p.startFuel, lim.MemoryPages*64), nil
+}
+
+type limited struct {
+	what     string
+	n, limit int
+}
+
+// complexities are what limits a module that is compiled.
+func complexities(s meter.Stats) []limited {
+	return []limited{
+		{"control instructions in a function", s.MaxControls, maxCompiledControls},
+		{"locals times control instructions in a function", s.MaxLocalsControls, maxCompiledProduct},
+		{"locals times control instructions", s.LocalsControls, maxCompiledTotal},
+		{"units of work", s.Work, maxCompiledWork},
+		{"units of work in a function", s.MaxWork, maxCompiledMaxWork},
+		{"bytes with counters in a function", s.MaxBytes, maxCompiledBytes},
+	}
+}
+
+// complexity says which limits of what is compiled a module exceeds; nothing if it can
+// be compiled.
+func complexity(s meter.Stats) string {
+	var all []string
+	for _, c := range complexities(s) {
+		if c.n > c.limit {
+			all = append(all, fmt.Sprintf("%d %s, the limit is %d", c.n, c.what, c.limit))
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 func (l *loader) compile(ctx context.Context) (string, error) {
@@ -189,6 +234,11 @@ func (l *loader) compile(ctx context.Context) (string, error) {
 	}
 	p.info.Engine = engine
 	config = config.WithMemoryLimitPages(l.cfg.Limits.MemoryPages).WithDebugInfoEnabled(false)
+	if len(l.metered) > largeModule {
+		l.m = nil
+		debug.FreeOSMemory()
+		defer debug.FreeOSMemory()
+	}
 	compile := func(cache wazero.CompilationCache) error {
 		config := config
 		if cache != nil {

@@ -23,8 +23,7 @@ type member struct {
 	faults []string
 	// lawful says that some of its decisions are carried out.
 	lawful bool
-	// costly says that to load it is meant to take time and memory: 2 s and 512 MiB
-	// at most, where others may take what a policy may.
+	// costly says that there is nothing to it but loading.
 	costly bool
 }
 
@@ -118,6 +117,7 @@ var corpus = []member{
 	{name: "many-elements", costly: true},
 	{name: "too-many-elements", step: "module", says: "65536 elements"},
 	{name: "many-types", costly: true},
+	{name: "many-wide-types", step: "module", says: "more than 16384 parameters and results"},
 	{name: "too-many-types", step: "module", says: "5001 types"},
 	{name: "too-wide-type", step: "module", says: "1000 values in a function type"},
 	{name: "many-globals"},
@@ -131,12 +131,14 @@ var corpus = []member{
 	{name: "larger-than-the-limit", says: "larger than 4 MiB"}, // is not even read
 
 	{name: "bomb-of-branches", costly: true},
-	{name: "bomb-of-more-branches", costly: true},
+	{name: "bomb-of-more-branches", step: "meter", says: "too large to be interpreted"},
 	{name: "bomb-at-the-limit", costly: true},
 	{name: "bomb-of-small-functions", costly: true},
+	{name: "bomb-of-more-small-functions", step: "meter", says: "too large to be interpreted"},
 	{name: "bomb-of-locals", step: "meter", says: "50001 locals"},
 	{name: "bomb-of-vectors", costly: true},
 	{name: "bomb-of-straight-code", costly: true},
+	{name: "bomb-of-more-straight-code", step: "meter", says: "bytes with counters in a function"},
 	{name: "bomb-of-operands", costly: true},
 	{name: "bomb-of-too-many-operands", step: "meter", says: "operands on the stack"},
 	{name: "bomb-of-blocks", step: "meter", says: "blocks nested deeper"},

@@ -177,7 +177,8 @@ var generated = map[string]func() []byte{
 	},
 	"many-elements":     func() []byte { return elements(1) },
 	"too-many-elements": func() []byte { return elements(60) },
-	"many-types":        func() []byte { return wasm{types: slices.Repeat([][]byte{wide(100)}, 4000)}.bytes() },
+	"many-types":        func() []byte { return wasm{types: slices.Repeat([][]byte{wide(2)}, 4000)}.bytes() },
+	"many-wide-types":   func() []byte { return wasm{types: slices.Repeat([][]byte{wide(100)}, 4000)}.bytes() },
 	"too-many-types":    func() []byte { return wasm{types: slices.Repeat([][]byte{wide(1)}, 5000)}.bytes() },
 	"too-wide-type":     func() []byte { return wasm{types: [][]byte{wide(1000)}}.bytes() },
 	"many-globals": func() []byte {
@@ -235,18 +236,20 @@ var generated = map[string]func() []byte{
 	"bomb-of-branches":      func() []byte { return wasm{funcs: times(1, branches(5000, 500))}.bytes() },
 	"bomb-of-more-branches": func() []byte { return wasm{funcs: times(1, branches(20000, 500))}.bytes() },
 	// Just within the limits of what is compiled, in each function and in all.
-	"bomb-at-the-limit": func() []byte { return wasm{funcs: times(8, branches(1990, 130))}.bytes() },
-	"bomb-of-small-functions": func() []byte {
-		return wasm{funcs: times(4000, branches(20, 20))}.bytes()
-	},
+	"bomb-at-the-limit":            func() []byte { return wasm{funcs: times(4, branches(1150, 220))}.bytes() },
+	"bomb-of-small-functions":      func() []byte { return wasm{funcs: times(2400, branches(20, 20))}.bytes() },
+	"bomb-of-more-small-functions": func() []byte { return wasm{funcs: times(4000, branches(20, 20))}.bytes() },
 	"bomb-of-locals": func() []byte {
 		return wasm{funcs: times(1000, body(50000, i64, opLocalGet, 0))}.bytes()
 	},
 	"bomb-of-vectors": func() []byte {
-		b := repeat(20000, opLocalGet, 1, opLocalGet, 2, opPrefix, 0x51, opLocalSet, 1) // v128.xor
-		return wasm{funcs: times(4, body(1000, v128, b, opLocalGet, 0))}.bytes()
+		b := repeat(7500, opLocalGet, 1, opLocalGet, 2, opPrefix, 0x51, opLocalSet, 1) // v128.xor
+		return wasm{funcs: times(40, body(1000, v128, b, opLocalGet, 0))}.bytes()
 	},
 	"bomb-of-straight-code": func() []byte {
+		return wasm{funcs: times(50, body(4, i32, repeat(9000, opLocalGet, 1, opLocalGet, 2, opI32Add, opLocalSet, 1), opLocalGet, 0))}.bytes()
+	},
+	"bomb-of-more-straight-code": func() []byte {
 		return wasm{funcs: times(2, body(4, i32, repeat(200_000, opLocalGet, 1, opLocalGet, 2, opI32Add, opLocalSet, 1), opLocalGet, 0))}.bytes()
 	},
 	"bomb-of-operands":          func() []byte { return wasm{funcs: times(40, operands(16_000))}.bytes() },

@@ -18,6 +18,7 @@ import (
 
 	"github.com/offhost/offhost/host/report"
 	"github.com/offhost/offhost/host/units"
+	"github.com/offhost/offhost/runtime"
 )
 
 // asMeter, when it is set, makes the test program run another one and write, as the last
@@ -127,8 +128,8 @@ func TestAHostileModuleIsContained(t *testing.T) {
 					} else if r.Swaps+r.SwapsRefused != 1 || len(r.Notes) == 0 {
 						t.Errorf("%d swaps, %d refused, notes %q; want one, and a note", r.Swaps, r.SwapsRefused, r.Notes)
 					}
-					if most := m.mostMemory(way.loads); c.peak-without.peak > most {
-						t.Errorf("it took %v more memory, want at most %v", c.peak-without.peak, most)
+					if c.peak-without.peak > mostMemory {
+						t.Errorf("it took %v more memory, want at most %v", c.peak-without.peak, mostMemory)
 					}
 					m.checkTime(t, offhost, args, c.time, without.time, way.loads, r.PolicyEvents)
 				})
@@ -137,14 +138,9 @@ func TestAHostileModuleIsContained(t *testing.T) {
 	}
 }
 
-// mostMemory is what a run that loads the module so many times may take beside what it
-// takes without: the module's memory and 32 MiB; if loading is what costs, 512 MiB.
-func (m member) mostMemory(loads int) units.Bytes {
-	if m.costly {
-		return units.Bytes(loads) * 512 * units.MiB
-	}
-	return units.Bytes(loads)*16*units.MiB + 32*units.MiB
-}
+// mostMemory is what a run with a module may take beside what it takes without: the
+// module's memory and 32 MiB.
+const mostMemory = runtime.DefaultMemoryPages*64*units.KiB + 32*units.MiB
 
 // checkTime allows a module 10 microseconds an event and 2 s to load. A run that took
 // longer is repeated, as other programs spoil caches, too.

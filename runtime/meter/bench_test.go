@@ -122,8 +122,8 @@ func BenchmarkUnitOfFuel(b *testing.B) {
 		{"function reference", 1, 0, []byte{opRefFunc, 1, opDrop}},
 		{"table write", 1, 0, []byte{opI32Const, 1, opI32Const, 0, opTableGet, 0, opTableSet, 0}},
 		{"fill 8", 1, 0, []byte{opI32Const, 0, opI32Const, 0, opI32Const, 8, prefixMisc, miscMemoryFill, 0}},
-		{"fill 4 MiB", 256, 0, slices.Concat([]byte{opI32Const, 0, opI32Const, 0}, appendS([]byte{opI32Const}, 4<<20), []byte{prefixMisc, miscMemoryFill, 0})},
-		{"copy 4 MiB", 256, 0, slices.Concat(appendS([]byte{opI32Const}, 8<<20), []byte{opI32Const, 0}, appendS([]byte{opI32Const}, 4<<20), []byte{prefixMisc, miscMemoryCopy, 0, 0})},
+		{"fill 1 MiB", 256, 0, slices.Concat([]byte{opI32Const, 0, opI32Const, 0}, appendS([]byte{opI32Const}, 1<<20), []byte{prefixMisc, miscMemoryFill, 0})},
+		{"copy 1 MiB", 256, 0, slices.Concat(appendS([]byte{opI32Const}, 8<<20), []byte{opI32Const, 0}, appendS([]byte{opI32Const}, 1<<20), []byte{prefixMisc, miscMemoryCopy, 0, 0})},
 		{"memory.grow 0", 1, 0, []byte{opI32Const, 0, opMemoryGrow, 0, opDrop}},
 		{"table.fill", 1, 0, slices.Concat([]byte{opI32Const, 0, opRefNull, FuncRef}, appendS([]byte{opI32Const}, 100), []byte{prefixMisc, miscTableFill, 0})},
 	} {

@@ -6,7 +6,7 @@ const (
 	maxLocals      = 4096 // parameters included
 	maxLocalGroups = 4096
 	maxDepth       = 4096 // blocks inside each other
-	maxLabels      = 8192 // of one br_table
+	maxLabels      = 2048 // of one br_table
 	maxOperands    = 1 << 14
 	maxRewritten   = 3 << 19 // bytes, with counters
 )
@@ -372,7 +372,7 @@ func (w *body) instruction() {
 			w.grows = true
 			w.count(costExit)
 			w.work += workExit
-			w.sized(w.opt.MemoryPages, -16) // a byte is one: the page has to come into being
+			w.sized(w.opt.MemoryPages, -17) // 2 a byte: the page has to come into being
 			w.pop(1)
 			w.push(1)
 			w.instr(op)
@@ -392,8 +392,9 @@ func (w *body) instruction() {
 		w.out = append(w.out, w.bytes(8)...)
 	case op >= 0x45 && op <= 0xc4:
 		w.count(plainCost(op) - costPlain)
-		if plainCost(op) > costPlain {
-			w.work += workChecked
+		w.work += plainWork(op)
+		if plainCost(op) == costTruncate {
+			w.blocks += truncBlocks
 		}
 		if unary(op) {
 			w.plain(op, 1, 1)
@@ -450,7 +451,7 @@ func (w *body) variable(op byte) {
 		i = w.index("global", w.m.globals)
 	default:
 		i = w.index("table", len(w.m.tables))
-		w.work += workChecked
+		w.work += workTable
 	}
 	switch op {
 	case opTableGet:
@@ -501,7 +502,7 @@ func (w *body) misc(sub uint32) {
 	}
 	if sub <= miscTruncLast {
 		w.count(costTruncate)
-		w.work += workChecked
+		w.blocks += truncBlocks
 		w.out = append(w.out, prefixMisc, byte(sub))
 		return
 	}

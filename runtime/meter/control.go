@@ -79,7 +79,7 @@ func (w *body) control(op byte) {
 			return
 		}
 		w.pop(1)
-		w.work += workExit
+		w.work += workByTable
 		w.call(op, w.m.types[t], costIndirect+w.missIf(w.farTables))
 		w.out = appendU(appendU(w.out, uint64(t)), uint64(table))
 		w.loadFuel()

@@ -90,15 +90,19 @@ type Stats struct {
 	// costs grows with these. The Max fields are those of the largest function.
 	Controls, MaxControls             int
 	LocalsControls, MaxLocalsControls int
-	// Work is what compiling takes, in units of about a plain instruction.
-	Work int
+	// Work is what compiling takes, in units of about a plain instruction; MaxWork that
+	// of the dearest function.
+	Work, MaxWork int
+	// Bytes are those of all bodies with counters, MaxBytes those of the largest; Locals
+	// those of all functions. What interpreting takes grows with Bytes and Locals.
+	Bytes, MaxBytes, Locals int
 	// Floats counts the instructions that may make a NaN.
 	Floats int
 }
 
 // Limits of a module's code as a whole.
 const (
-	maxMetered   = 8 << 20 // bytes of all bodies with counters
+	maxMetered   = 4 << 20 // bytes of all bodies with counters
 	maxAllLocals = 4 << 20 // of all functions together
 )
 
@@ -252,7 +256,6 @@ func (m *Module) code(opt *Options, far bool) (c rewritten, stats Stats, err err
 		return count - 1
 	}
 	exits := map[string][]byte{"": {blockVoid}} // block types by results
-	locals := 0
 	for i, code := range m.codes {
 		fn := i + len(m.Imports)
 		t := m.types[m.funcs[fn]]
@@ -277,11 +280,11 @@ func (m *Module) code(opt *Options, far bool) (c rewritten, stats Stats, err err
 		c.bodies = append(appendU(c.bodies, uint64(len(b))), b...)
 		stats.add(w)
 		c.grows = c.grows || w.grows
-		locals += w.locals
-		if len(c.bodies) > maxMetered {
+		stats.MaxBytes = max(stats.MaxBytes, len(b))
+		if stats.Bytes += len(b); stats.Bytes > maxMetered {
 			return c, stats, fmt.Errorf("%w: more than %d bytes of code with counters", ErrTooLarge, maxMetered)
 		}
-		if locals > maxAllLocals {
+		if stats.Locals > maxAllLocals {
 			return c, stats, fmt.Errorf("%w: more than %d locals in all functions together", ErrTooLarge, maxAllLocals)
 		}
 	}
@@ -335,10 +338,12 @@ func (m *Module) entry(e Export) []byte {
 }
 
 func (s *Stats) add(w *body) {
-	product := w.locals * w.controls
+	product, work := w.locals*w.controls, w.bodyWork()
 	s.Functions++
+	s.Locals += w.locals
 	s.Controls += w.controls
-	s.Work += w.bodyWork()
+	s.Work += work
+	s.MaxWork = max(s.MaxWork, work)
 	s.Floats += w.floats
 	s.MaxControls = max(s.MaxControls, w.controls)
 	s.LocalsControls += product

@@ -17,7 +17,7 @@ var engines = map[string]func() wazero.RuntimeConfig{
 	"interpreter": wazero.NewRuntimeConfigInterpreter,
 }
 
-const testFuel = 1 << 20
+const testFuel = 1 << 22
 
 // An outcome is all that one call shows of itself.
 type outcome struct {
@@ -127,10 +127,10 @@ func TestFuelIsExact(t *testing.T) {
 		{"fill", 8000, 1, "", 4*8 + 48 + 2000 + 20 + 4},
 		// a size out of all bounds is not charged, and fails as it would have
 		{"fill", 1 << 31, 0, "wasm error: out of bounds memory access", 0},
-		// 1,024 for growing, 65,536 for each page
+		// 1,024 for growing, 131,072 for each page
 		{"grow", 0, 1, "", 2*8 + 1024 + 3},
-		{"grow", 2, 3, "", 2*8 + 1024 + 2*65536 + 3},
-		{"grow", 15, 1, "", 2*8 + 1024 + 15*65536 + 3},
+		{"grow", 2, 3, "", 2*8 + 1024 + 2*131072 + 3},
+		{"grow", 15, 1, "", 2*8 + 1024 + 15*131072 + 3},
 		{"grow", 1 << 16, 1, "", 2*8 + 1024 + 3},
 		{"table", 5, 8, "", 3*8 + 1024 + 5 + 4},
 		{"table", 65535, 3, "", 3*8 + 1024 + 65535 + 4},

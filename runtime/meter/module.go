@@ -7,11 +7,12 @@ import (
 )
 
 // Limits of a module, chosen well above what compilers write (Go's own guests,
-// the largest known, stay below a half of each) and low enough that decoding and
+// the largest known, stay at a half of each or below) and low enough that decoding and
 // interpreting a module at every limit stays cheap.
 const (
 	maxTypes      = 4096
-	maxValues     = 128 // parameters, and results, of one function type
+	maxValues     = 128     // parameters, and results, of one function type
+	maxAllValues  = 1 << 14 // of all types together
 	maxImports    = 256
 	maxFunctions  = 16384
 	maxTables     = 8
@@ -322,7 +323,7 @@ func (m *Module) custom(r *reader) {
 
 func (m *Module) typeSection(r *reader) {
 	n := r.count("types", 3, maxTypes)
-	start := r.off
+	start, values := r.off, 0
 	for range n {
 		if form := r.byte(); form != 0x60 && r.err == nil {
 			r.fail(ErrUnsupported, "type form %#x, only functions (0x60) have types here", form)
@@ -334,6 +335,12 @@ func (m *Module) typeSection(r *reader) {
 			}
 		}
 		m.types = append(m.types, t)
+		if values += len(t.Params) + len(t.Results); values > maxAllValues {
+			r.fail(ErrTooLarge, "more than %d parameters and results of all types together", maxAllValues)
+		}
+		if r.err != nil {
+			return
+		}
 	}
 	m.typeBytes = r.b[start:r.off]
 }

@@ -94,5 +94,5 @@ func (w *body) lookUp(offset uint32, below bool) {
 	}
 	w.calls = true
 	w.pushed += 5
-	w.work += workCall
+	w.work += workLookUp
 }

@@ -142,7 +142,7 @@ func TestWhoKeepsARecord(t *testing.T) {
 			t.Errorf("%s: it keeps a record: %t, want %t", tt.name, got, tt.keeps)
 		}
 		spent := call(t, instance(t, engines["compiler"](), out), "f").Fuel
-		spent -= int64(tt.grow) << 16
+		spent -= int64(tt.grow) << 17
 		if tt.grow > 0 {
 			spent -= costExit
 		}
