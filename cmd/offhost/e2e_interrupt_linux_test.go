@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -21,10 +23,12 @@ func TestAnInterruptedRunLeavesAWholeJournal(t *testing.T) {
 		signal os.Signal
 		says   string
 		args   []string
+		stdin  string // a pipe that stays open after it
 	}{
-		{"while calls compute", os.Interrupt, "interrupt", []string{"flux-bf16", "--device", "shm", "--scale", "1/64"}},
-		{"while chunks move", os.Interrupt, "interrupt", []string{"flux-bf16", "--device", "shm", "--scale", "1/64", "--link", "20MB/s"}},
-		{"simulated", syscall.SIGTERM, "terminated", []string{"flux-bf16-blocks", "--requests", "1000000", "--budget", "12GB"}},
+		{"while calls compute", os.Interrupt, "interrupt", []string{"flux-bf16", "--device", "shm", "--scale", "1/64"}, ""},
+		{"while chunks move", os.Interrupt, "interrupt", []string{"flux-bf16", "--device", "shm", "--scale", "1/64", "--link", "20MB/s"}, ""},
+		{"simulated", syscall.SIGTERM, "terminated", []string{"flux-bf16-blocks", "--requests", "1000000", "--budget", "12GB"}, ""},
+		{"while the trace keeps it waiting", os.Interrupt, "interrupt", []string{"-"}, smallTrace(t)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -38,6 +42,15 @@ func TestAnInterruptedRunLeavesAWholeJournal(t *testing.T) {
 			cmd.Env = append(os.Environ(), asCommand+"=1")
 			var out bytes.Buffer
 			cmd.Stdout = &out
+			if c.stdin != "" {
+				in, err := cmd.StdinPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.WriteString(in, c.stdin); err != nil {
+					t.Fatal(err)
+				}
+			}
 			errs, err := cmd.StderrPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -72,6 +85,41 @@ func TestAnInterruptedRunLeavesAWholeJournal(t *testing.T) {
 			r := shell{}.report(t, path)
 			if r.Loads == 0 || !strings.HasPrefix(r.EndedEarly, c.says) {
 				t.Errorf("%d loads, ended by %q", r.Loads, r.EndedEarly)
+			}
+		})
+	}
+}
+
+// silence is standard input from which nothing comes.
+type silence struct{ asked chan struct{} }
+
+func (s silence) Read([]byte) (int, error) {
+	close(s.asked)
+	select {}
+}
+
+func TestAnInterruptEndsWaitingForATrace(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo") // nobody writes to it, so that opening it waits
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"run", "-"}, {"trace", "check", "-"}, {"trace", "show", "-"},
+		{"run", fifo}, {"trace", "check", fifo},
+	} {
+		t.Run(args[0]+" "+filepath.Base(args[1]), func(t *testing.T) {
+			b := newWhole(t)
+			in := silence{make(chan struct{})}
+			b.stdin = in
+			ctx, interrupt := context.WithCancelCause(t.Context())
+			code := make(chan int)
+			go func() { code <- b.main(ctx, args) }()
+			if args[len(args)-1] != fifo {
+				<-in.asked
+			}
+			interrupt(errors.New("interrupted here"))
+			if got := <-code; got != 1 || !strings.Contains(b.errs.String(), "interrupted here") {
+				t.Errorf("exit code %d, want 1; standard error: %s", got, &b.errs)
 			}
 		})
 	}

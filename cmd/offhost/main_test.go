@@ -278,11 +278,11 @@ func TestWhatIsRunIsWhatWasNamed(t *testing.T) {
 			if diff := cmp.Diff(c.module, r.module, cmp.AllowUnexported(module{})); diff != "" {
 				t.Errorf("module (-want +got):\n%s", diff)
 			}
-			s, err := readAll(r.open)
+			s, err := readAll(t.Context(), r.open)
 			if err != nil || s.Name != c.trace {
 				t.Errorf("opened %+v, %v; want %s", s, err, c.trace)
 			}
-			if _, err := readAll(r.open); (err == nil) != c.canTwice {
+			if _, err := readAll(t.Context(), r.open); (err == nil) != c.canTwice {
 				t.Errorf("opening it again: %v; want it possible: %v", err, c.canTwice)
 			}
 		})

@@ -139,7 +139,7 @@ func (a *app) runCommand() *cobra.Command {
 // run does one of three things: it replays a trace on a device, it feeds a journal back
 // without one, or it replays a journal's calls as a trace.
 func (a *app) run(ctx context.Context, s config.Settings, resimulate bool, flags *pflag.FlagSet) error {
-	in, err := a.openInput(s.Trace)
+	in, err := a.openInput(ctx, s.Trace)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -34,12 +35,12 @@ trace, a file, or - for standard input.`,
 		Args: argCount(1, 1),
 	}
 	format := show.Flags().String("format", config.FormatText, "`form` of the output: text or json")
-	show.RunE = func(_ *cobra.Command, args []string) error {
+	show.RunE = func(cmd *cobra.Command, args []string) error {
 		switch *format {
 		case config.FormatText:
-			return a.showTrace(args[0], showText)
+			return a.showTrace(cmd.Context(), args[0], showText)
 		case config.FormatJSON:
-			return a.showTrace(args[0], showJSON)
+			return a.showTrace(cmd.Context(), args[0], showJSON)
 		}
 		return usagef("--format: %q: want text or json", *format)
 	}
@@ -53,7 +54,7 @@ trace, a file, or - for standard input.`,
   requests    runs of a pipeline in the trace; offhost run --requests repeats them
   calls       forwards of components in all requests; entering a divided one is a call`,
 			Args: argCount(0, 0),
-			RunE: func(*cobra.Command, []string) error { return a.listTraces() },
+			RunE: func(cmd *cobra.Command, _ []string) error { return a.listTraces(cmd.Context()) },
 		},
 		show,
 		&cobra.Command{
@@ -64,16 +65,16 @@ field and what would be right; the exit code is then 1. TRACE is a file, the nam
 shipped trace, or - for standard input.`,
 			Example: `  offhost trace check ./my-trace.jsonl`,
 			Args:    argCount(1, 1),
-			RunE:    func(_ *cobra.Command, args []string) error { return a.checkTrace(args[0]) },
+			RunE:    func(cmd *cobra.Command, args []string) error { return a.checkTrace(cmd.Context(), args[0]) },
 		},
 	)
 	return cmd
 }
 
-func (a *app) listTraces() error {
+func (a *app) listTraces(ctx context.Context) error {
 	t := render.Table{Header: []string{"trace", "components", "size", "requests", "calls"}}
 	for _, name := range library.Names() {
-		s, err := a.readTrace(name)
+		s, err := a.readTrace(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -83,8 +84,8 @@ func (a *app) listTraces() error {
 	return t.Write(a.stdout)
 }
 
-func (a *app) checkTrace(name string) error {
-	s, err := a.readTrace(name)
+func (a *app) checkTrace(ctx context.Context, name string) error {
+	s, err := a.readTrace(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -93,20 +94,20 @@ func (a *app) checkTrace(name string) error {
 	return err
 }
 
-func (a *app) showTrace(name string, show func(*app, *survey) error) error {
-	s, err := a.readTrace(name)
+func (a *app) showTrace(ctx context.Context, name string, show func(*app, *survey) error) error {
+	s, err := a.readTrace(ctx, name)
 	if err != nil {
 		return err
 	}
 	return show(a, s)
 }
 
-func (a *app) readTrace(name string) (*survey, error) {
-	open, err := a.openTrace(name)
+func (a *app) readTrace(ctx context.Context, name string) (*survey, error) {
+	open, err := a.openTrace(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	s, err := readAll(open)
+	s, err := readAll(ctx, open)
 	if err != nil {
 		return nil, fmt.Errorf("trace %s: %w", render.Name(name), err)
 	}

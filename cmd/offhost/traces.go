@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -25,10 +26,10 @@ type input struct {
 }
 
 // openInput finds what name means: - is standard input, then come shipped traces, then
-// files. Pipes are read once.
-func (a *app) openInput(name string) (input, error) {
+// files. Pipes are read once, and until the context ends.
+func (a *app) openInput(ctx context.Context, name string) (input, error) {
 	if name == "-" {
-		return piped(a.stdin), nil
+		return piped(awaited(ctx, func() (io.Reader, error) { return a.stdin, nil })), nil
 	}
 	if slices.Contains(library.Names(), name) {
 		open, err := library.Open(name)
@@ -46,12 +47,12 @@ func (a *app) openInput(name string) (input, error) {
 	case info.IsDir():
 		return input{}, usagef("trace %q is a directory, want a file", name)
 	}
+	if !info.Mode().IsRegular() { // opening it may wait for who writes; closed when the program ends
+		return piped(awaited(ctx, func() (io.Reader, error) { return os.Open(name) })), nil
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return input{}, fmt.Errorf("trace: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return piped(f), nil // closed when the program ends
 	}
 	defer f.Close()
 	return input{
@@ -69,9 +70,25 @@ func piped(r io.Reader) input {
 	return input{open: trace.Once(b), journal: journal.Sniff(first)}
 }
 
+// awaited reads what may have to be waited for, such as a pipe or a terminal, until the
+// context ends; reading then fails with its cause. Nothing can wake up a read of a terminal:
+// it is left behind, for the end of the program.
+func awaited(ctx context.Context, open func() (io.Reader, error)) io.Reader {
+	out, in := io.Pipe()
+	context.AfterFunc(ctx, func() { in.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		r, err := open()
+		if err == nil {
+			_, err = io.Copy(in, r)
+		}
+		in.CloseWithError(err) // nil is the end
+	}()
+	return out
+}
+
 // openTrace is openInput for those who want a trace.
-func (a *app) openTrace(name string) (trace.Opener, error) {
-	in, err := a.openInput(name)
+func (a *app) openTrace(ctx context.Context, name string) (trace.Opener, error) {
+	in, err := a.openInput(ctx, name)
 	if err == nil && in.journal {
 		err = usagef("%s is the journal of a run, want a trace: \"offhost run %s\" feeds it back", render.Name(name), render.Name(name))
 	}
@@ -94,7 +111,7 @@ func (s *survey) size() units.Bytes {
 }
 
 // readAll reads a trace to its end, which checks it.
-func readAll(open trace.Opener) (*survey, error) {
+func readAll(ctx context.Context, open trace.Opener) (*survey, error) {
 	f, err := open()
 	if err != nil {
 		return nil, err
@@ -106,6 +123,9 @@ func readAll(open trace.Opener) (*survey, error) {
 	}
 	s := &survey{Header: reader.Header()}
 	for {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		var r trace.Record
 		err := reader.Next(&r)
 		if err == io.EOF {
