@@ -90,6 +90,40 @@ func TestAnInterruptedRunLeavesAWholeJournal(t *testing.T) {
 	}
 }
 
+// Whoever reads the output may have seen enough before the run ends, as head does.
+func TestAClosedPipeLeavesAWholeJournal(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "journal")
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "run", "wan22-a14b-blocks", "--verbose", "--record", path)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), asCommand+"=1")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	out.Close()
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 1 || strings.Contains(errs.String(), "offhost:") || !strings.Contains(errs.String(), "up to here") {
+		t.Errorf("%v, want exit code 1; standard error: %s", cmd.ProcessState, &errs)
+	}
+	left(t, dir, "journal")
+	if r := (shell{}).report(t, path); r.Loads == 0 || !strings.Contains(r.EndedEarly, "broken pipe") {
+		t.Errorf("%d loads, ended by %q", r.Loads, r.EndedEarly)
+	}
+}
+
 // silence is standard input from which nothing comes.
 type silence struct{ asked chan struct{} }
 

@@ -26,6 +26,9 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second one ends the program where it is
+	// Output that nobody reads any more is an error of the write instead, so that a journal
+	// is finished. It is not ignored: what this program starts would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	code := newApp(os.Stdin, os.Stdout, os.Stderr).main(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
@@ -39,21 +42,34 @@ const (
 
 // An app is what the commands share. Tests put a stand-in for replay.
 type app struct {
-	stdin          io.Reader
-	stdout, stderr io.Writer
-	dir            string // where offhost.yaml is looked for
-	log            *slog.Logger
+	stdin  io.Reader
+	stdout *outlet
+	stderr io.Writer
+	dir    string // where offhost.yaml is looked for
+	log    *slog.Logger
 
 	replay func(context.Context, request) (*report.Report, error)
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 	return &app{
-		stdin: stdin, stdout: stdout, stderr: stderr,
+		stdin: stdin, stdout: &outlet{Writer: stdout}, stderr: stderr,
 		dir:    ".",
 		log:    slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{ReplaceAttr: dropTime})),
 		replay: replayTrace,
 	}
+}
+
+// An outlet is where output goes, and knows when nobody reads it any more.
+type outlet struct {
+	io.Writer
+	closed bool
+}
+
+func (o *outlet) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	o.closed = o.closed || errors.Is(err, syscall.EPIPE)
+	return n, err
 }
 
 // dropTime keeps log lines the same from run to run; time in offhost is the
@@ -72,6 +88,9 @@ func (a *app) main(ctx context.Context, args []string) int {
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
+	}
+	if a.stdout.closed && errors.Is(err, syscall.EPIPE) {
+		return exitFailed // as whoever has read enough of it knows
 	}
 	fmt.Fprintf(a.stderr, "offhost: %s\n", render.Sentence(err.Error()))
 	var coded interface{ ExitCode() int }
