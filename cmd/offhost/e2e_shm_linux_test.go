@@ -166,6 +166,7 @@ func folder(t *testing.T) string {
 // for is read from there at each load.
 func TestWeightsFromFiles(t *testing.T) {
 	path, dir := pipeline(t, false), folder(t)
+	safetensorstest.Write(t, filepath.Join(dir, "vae", "model.fp16.safetensors"), nil, nil, pattern)
 	run := func(args ...string) report.Report {
 		return shell{}.report(t, append([]string{path, "--device", "shm", "--weights", dir, "--chunk", "2MiB", "--pin-budget", "64KiB"}, args...)...)
 	}
@@ -175,6 +176,9 @@ func TestWeightsFromFiles(t *testing.T) {
 	}
 	if notes := strings.Join(r.Notes, "\n"); !strings.Contains(notes, "than in the trace, 1 of 5: text 12 MB instead of 10 MB") {
 		t.Errorf("the notes do not say that text is larger:\n%s", notes)
+	}
+	if notes := strings.Join(r.Notes, "\n"); !strings.Contains(notes, "vae: model.safetensors, not model.fp16.safetensors") {
+		t.Errorf("the notes do not say which weights of vae are used:\n%s", notes)
 	}
 	if r.Host.PinnedBytes != int64(64*units.KiB) && !strings.Contains(strings.Join(r.Notes, "\n"), "locked in memory") {
 		t.Errorf("%d bytes are locked, and no note says why: %q", r.Host.PinnedBytes, r.Notes)
@@ -251,6 +255,8 @@ func TestWhatShmCannotDo(t *testing.T) {
 		args []string
 	}{
 		{"no weights there", 1, `weights: component "text": .*text`, []string{path, "--device", "shm", "--weights", empty}},
+		{"a directory that is not there", 2, `weights: there is no directory .*nosuch`, []string{path, "--device", "shm", "--weights", filepath.Join(empty, "nosuch")}},
+		{"a file in place of a directory", 2, `weights: .* is a file: want a directory`, []string{path, "--device", "shm", "--weights", path}},
 		{"a component without weights", 1, `weights: component vae has no tensors`, []string{path, "--device", "shm", "--weights", noTensors}},
 		{"a granularity below a page", 1, `granularity 1\.0 kB: want a multiple of the page size`, []string{path, "--device", "shm", "--granularity", "1KiB", "--chunk", "4KiB"}},
 		{"changed weights beyond host memory", 2, `components that are written take .* raise it`, []string{pipeline(t, true), "--device", "shm", "--host-budget", "1MiB"}},

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
@@ -36,6 +39,12 @@ func openStock(dir string, seed uint64, h *trace.Header) (*stock, error) {
 		}
 		return l, nil
 	}
+	switch info, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, usagef("weights: there is no directory %s", render.Name(dir))
+	case err == nil && !info.IsDir():
+		return nil, usagef("weights: %s is a file: want a directory that has NAME.safetensors, or a directory NAME, for each component", render.Name(dir))
+	}
 	parts := make([]weights.Part, len(h.Components))
 	for i, c := range h.Components {
 		parts[i].Name = c.Name
@@ -48,6 +57,9 @@ func openStock(dir string, seed uint64, h *trace.Header) (*stock, error) {
 		return nil, fmt.Errorf("weights: %w", err)
 	}
 	l := &stock{name: dir, folder: folder, sources: folder.Sources()}
+	if choices := folder.Choices(); len(choices) > 0 {
+		l.notes = append(l.notes, fmt.Sprintf("weights that have variants beside them, %d: %s", len(choices), first(choices)))
+	}
 	if err := l.compare(h); err != nil {
 		folder.Close()
 		return nil, err
@@ -68,14 +80,18 @@ func (l *stock) compare(h *trace.Header) error {
 		}
 	}
 	if n := len(differ); n > 0 {
-		const shown = 3
-		note := fmt.Sprintf("components with other sizes in %s than in the trace, %d of %d: %s", l.name, n, len(l.sources), strings.Join(differ[:min(n, shown)], ", "))
-		if n > shown {
-			note += ", ..."
-		}
-		l.notes = append(l.notes, note)
+		l.notes = append(l.notes, fmt.Sprintf("components with other sizes in %s than in the trace, %d of %d: %s", l.name, n, len(l.sources), first(differ)))
 	}
 	return nil
+}
+
+// first lists some things, the first ones.
+func first(of []string) string {
+	const shown = 3
+	if len(of) > shown {
+		return strings.Join(of[:shown], ", ") + ", ..."
+	}
+	return strings.Join(of, ", ")
 }
 
 // sizes are the components' sizes.

@@ -29,9 +29,11 @@ or the run is recorded.
 Devices (--device):
   sim  copies and computing are simulated in virtual time
   shm  real bytes are copied in host memory (Linux). Weights are made from --seed, or
-       read from --weights DIR: NAME.safetensors or NAME/*.safetensors for each
-       component, and a block P.X has the tensors of P that begin with "X.". Each load is
-       compared with its source by checksum, and a call reads every byte that it uses;
+       read from --weights DIR, where each component NAME has the file NAME.safetensors
+       or a directory NAME with one such file or one index and its shards; variants
+       (x.fp16.safetensors beside x.safetensors) are passed over with a note, anything
+       else is refused. A block P.X has the tensors of P that begin with "X.". Each load
+       is compared with its source by checksum, and a call reads every byte that it uses;
        a wrong one ends the run. Computing takes as long as the trace says, at least.
 
 --scale 1/64 shrinks weights, workspaces, budgets, chunks and times alike, so that a

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -22,74 +23,99 @@ var (
 )
 
 // find returns the file or the index of the model that a path means: the path itself,
-// the path with the extension, or the one model in a directory. Where a directory has
-// several, the one that is not marked as a variant (".fp16") is meant, as in
-// transformers and diffusers; a choice that is left open is an error that names them.
-func find(path string) (string, error) {
+// the path with the extension, or the one model in a directory, which is one file, or one
+// index with its shards. Of several the one that is not marked as a variant (".fp16") is
+// meant, as in transformers and diffusers, and the others are passed over; a choice that is
+// left open is an error that names them, and so is a shard that no index names.
+func find(path string) (found string, passed []string, err error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) && !strings.HasSuffix(path, extension) {
 		if _, err := os.Stat(path + extension); err == nil {
-			return path + extension, nil
+			return path + extension, nil, nil
 		}
-		return "", fmt.Errorf("neither %s nor %s exists: %w", path, path+extension, fs.ErrNotExist)
+		return "", nil, fmt.Errorf("neither %s nor %s exists: %w", path, path+extension, fs.ErrNotExist)
 	}
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if !info.IsDir() {
 		if name := filepath.Base(path); shardName.MatchString(name) {
-			return "", &Error{path, errors.New("is one file of several: give the index beside it (.safetensors.index.json) or the directory")}
+			return "", nil, &Error{path, errors.New("is one file of several: give the index beside it (.safetensors.index.json) or the directory")}
 		}
-		return path, nil
+		return path, nil, nil
 	}
 	if _, err := os.Stat(path + extension); err == nil {
-		return "", fmt.Errorf("both %s and the directory %s exist: give the file or its index", path+extension, path)
+		return "", nil, fmt.Errorf("both %s and the directory %s exist: give the file or its index", path+extension, path)
 	}
 	names, shards, err := list(path)
 	if err != nil {
-		return "", err
-	}
-	plain := names
-	if len(names) > 1 {
-		plain = nil
-		for _, name := range names {
-			if !isVariant(name) {
-				plain = append(plain, name)
-			}
-		}
+		return "", nil, err
 	}
 	switch {
-	case len(plain) == 1:
-		return filepath.Join(path, plain[0]), nil
-	case len(names) == 0 && shards > 0:
-		return "", &Error{path, fmt.Errorf("has %d files of a model but not its index (NAME.safetensors.index.json)", shards)}
+	case len(names) == 0 && len(shards) > 0:
+		return "", nil, &Error{path, fmt.Errorf("has %d files of a model but not its index (NAME.safetensors.index.json)", len(shards))}
 	case len(names) == 0:
-		return "", &Error{path, errors.New("has no safetensors file")}
+		return "", nil, &Error{path, errors.New("has no safetensors file")}
+	case len(shards) > 0:
+		return "", nil, &Error{path, fmt.Errorf("has files of a model that no index beside them names (%s), and %s: want one file, or an index with its shards",
+			some(shards), some(names))}
 	}
-	const most = 8
-	more := ""
-	if len(names) > most {
-		names, more = names[:most], ", ..."
+	plain := slices.DeleteFunc(slices.Clone(names), isVariant)
+	switch {
+	case len(names) == 1:
+		return filepath.Join(path, names[0]), nil, nil
+	case len(plain) == 1:
+		passed = slices.DeleteFunc(names, func(name string) bool { return name == plain[0] })
+		return filepath.Join(path, plain[0]), passed, nil
 	}
-	return "", &Error{path, fmt.Errorf("has several models: give one of %s%s", strings.Join(names, ", "), more)}
+	return "", nil, &Error{path, fmt.Errorf("has several models: give one of %s", some(names))}
 }
 
-// list returns the single files and indexes of a directory, and how many shards it has.
-func list(dir string) (names []string, shards int, err error) {
+// some lists names, but not too many.
+func some(names []string) string {
+	const most = 8
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + ", ..."
+	}
+	return strings.Join(names, ", ")
+}
+
+// list returns the models of a directory, single files and indexes, and the shards that no
+// index has.
+func list(dir string) (models, shards []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
+	var files []string
+	of := map[string]bool{} // files that are an index's
 	for _, e := range entries {
 		switch name := e.Name(); {
 		case e.IsDir():
-		case shardName.MatchString(name):
-			shards++
-		case indexName.MatchString(name), strings.HasSuffix(name, extension):
-			names = append(names, name)
+		case strings.HasSuffix(name, extension):
+			files = append(files, name)
+		case indexName.MatchString(name):
+			models = append(models, name)
+			x, err := readIndex(filepath.Join(dir, name))
+			if err != nil {
+				return nil, nil, err
+			}
+			for _, shard := range x.shards {
+				of[shard] = true
+			}
 		}
 	}
-	return names, shards, nil
+	for _, name := range files {
+		switch {
+		case of[name]:
+		case shardName.MatchString(name):
+			shards = append(shards, name)
+		default:
+			models = append(models, name)
+		}
+	}
+	slices.Sort(models)
+	return models, shards, nil
 }
 
 // isVariant reports whether a name has a further part between its dots.

@@ -15,6 +15,7 @@ type Model struct {
 	Tensors []*Tensor         // sorted by name, each name once
 	Aliases map[string]string // further names of tensors, as writers note shared ones
 	Files   []*File
+	Passed  []string // variants in the same directory that were not meant
 }
 
 // OpenModel opens a model: a file, an index, a directory with one of them, or either
@@ -22,11 +23,11 @@ type Model struct {
 // files name the same tensors; a path that is one shard of several is refused. On an
 // error nothing stays open.
 func OpenModel(path string) (*Model, error) {
-	path, err := find(path)
+	path, passed, err := find(path)
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Path: path}
+	m := &Model{Path: path, Passed: passed}
 	if indexName.MatchString(filepath.Base(path)) {
 		err = m.openIndex(path)
 	} else {

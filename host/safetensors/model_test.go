@@ -86,6 +86,18 @@ func TestModelIsRefused(t *testing.T) {
 			os.Rename(filepath.Join(dir, index), filepath.Join(dir, "model.safetensors.index.fp16.json"))
 			safetensorstest.Write(t, filepath.Join(dir, "model.fp8.safetensors"), nil, nil, zeros)
 		}, "has several models: give one of model.fp8.safetensors, model.safetensors.index.fp16.json"},
+		{"shards beside a model", func(t *testing.T, dir string) {
+			os.Rename(filepath.Join(dir, index), filepath.Join(dir, "away"))
+			safetensorstest.Write(t, filepath.Join(dir, "model.safetensors"), nil, nil, zeros)
+		}, "no index beside them names (" + shard1 + ", " + shard2 + "), and model.safetensors: want one file, or an index with its shards"},
+		{"shards of another model", func(t *testing.T, dir string) {
+			safetensorstest.Write(t, filepath.Join(dir, "part-00001-of-00002.safetensors"), nil, nil, zeros)
+		}, "(part-00001-of-00002.safetensors), and " + index},
+		{"parts without an index", func(t *testing.T, dir string) {
+			os.Remove(filepath.Join(dir, index))
+			os.Rename(filepath.Join(dir, shard1), filepath.Join(dir, "part-00001.safetensors"))
+			os.Rename(filepath.Join(dir, shard2), filepath.Join(dir, "part-00002.safetensors"))
+		}, "has several models: give one of part-00001.safetensors, part-00002.safetensors"},
 		{"file beside the directory", func(t *testing.T, dir string) {
 			safetensorstest.Write(t, dir+".safetensors", nil, nil, zeros)
 		}, "both "},
@@ -110,6 +122,45 @@ func TestModelIsRefused(t *testing.T) {
 			}
 			if after := descriptors(t); after != before {
 				t.Errorf("%d descriptors are open, %d before", after, before)
+			}
+		})
+	}
+}
+
+// Variants of a model in the same directory are passed over, with their shards, and named.
+func TestVariantsArePassedOver(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		files        []string
+		index        map[string][]string
+		want, passed string
+	}{
+		{"alone", []string{"x.fp16.safetensors"}, nil, "x.fp16.safetensors", ""},
+		{"beside a file", []string{"x.safetensors", "x.fp16.safetensors", "x.fp8.safetensors"}, nil, "x.safetensors", "x.fp16.safetensors x.fp8.safetensors"},
+		{"with shards", []string{"x.safetensors", "x.fp16-00001-of-00001.safetensors"},
+			map[string][]string{"x.safetensors.index.fp16.json": {"x.fp16-00001-of-00001.safetensors"}}, "x.safetensors", "x.safetensors.index.fp16.json"},
+		{"an index of files with any name", []string{"a.safetensors", "b.safetensors"},
+			map[string][]string{"x.safetensors.index.json": {"a.safetensors", "b.safetensors"}}, "x.safetensors.index.json", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, name := range c.files {
+				safetensorstest.Write(t, filepath.Join(dir, name), []safetensorstest.Tensor{bytesTensor(name)}, nil, zeros)
+			}
+			for name, shards := range c.index {
+				of := map[string]string{}
+				for _, shard := range shards {
+					of[shard] = shard // a tensor has its file's name
+				}
+				safetensorstest.WriteIndex(t, filepath.Join(dir, name), of, nil)
+			}
+			m, err := safetensors.OpenModel(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			if got := filepath.Base(m.Path); got != c.want || strings.Join(m.Passed, " ") != c.passed {
+				t.Errorf("%s, passed over %q; want %s, %q", got, m.Passed, c.want, c.passed)
 			}
 		})
 	}

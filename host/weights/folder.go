@@ -20,9 +20,11 @@ type Part struct {
 type Folder struct {
 	models  []*safetensors.Model
 	sources []Source
+	choices []string
 }
 
-// OpenFolder opens the models of components: NAME.safetensors or the directory NAME.
+// OpenFolder opens the models of components: the file NAME.safetensors, or what the
+// directory NAME has, which is one such file or an index with its shards.
 // A part "P.X" of P has those tensors of P's model whose names begin with "X.", and P
 // has those that no part has; where two parts could have one, the longer name has it.
 func OpenFolder(dir string, parts []Part) (*Folder, error) {
@@ -70,6 +72,13 @@ func (f *Folder) openModel(dir string, parts []Part, root int, children []int) e
 		return err
 	}
 	f.models = append(f.models, model)
+	if n := len(model.Passed); n > 0 {
+		chosen := fmt.Sprintf("%s: %s, not %s", name, filepath.Base(model.Path), model.Passed[0])
+		if n > 1 {
+			chosen += fmt.Sprintf(" or %d more", n-1)
+		}
+		f.choices = append(f.choices, chosen)
+	}
 	owners := map[string]int{}
 	for _, i := range children {
 		prefix, ok := strings.CutPrefix(parts[i].Name, name+".")
@@ -108,6 +117,9 @@ func owner(tensor string, owners map[string]int, root int) int {
 
 // Sources are in the order of the parts.
 func (f *Folder) Sources() []Source { return f.sources }
+
+// Choices say which models were taken where a directory has variants, too.
+func (f *Folder) Choices() []string { return f.choices }
 
 // Close closes the files, also of what was left in them by Load.
 func (f *Folder) Close() error {

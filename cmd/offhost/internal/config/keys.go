@@ -133,7 +133,7 @@ var keys = []key{
 	{name: keyScale, flag: "scale", def: "1", discovered: true,
 		usage: "shrink all sizes and times to this `fraction`, such as 1/64, so that a trace fits this machine"},
 	{name: keyWeights, flag: "weights", discovered: true,
-		usage: "on shm and cuda, read weights from this `directory`: NAME.safetensors or NAME/*.safetensors for each component (default: made from --seed)"},
+		usage: "on shm and cuda, read weights from this `directory`: NAME.safetensors, or a directory NAME with one such file or an index and its shards, for each component (default: made from --seed)"},
 	{name: keyHostBudget, flag: "host-budget", discovered: true,
 		usage: "host memory that weights may take, a `size`; the rest is read from files whenever it is loaded (default: what this machine has room for on shm, no limit on sim)"},
 	{name: keyPinBudget, flag: "pin-budget", discovered: true,
