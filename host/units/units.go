@@ -40,22 +40,25 @@ var suffixes = []struct {
 	{"TB", TB}, {"GB", GB}, {"MB", MB}, {"kB", KB}, {"B", 1},
 }
 
-// ParseBytes reads a size such as "24GiB", "23.8 GB" or "1048576". A number
-// without a unit is bytes. Units are B, kB, MB, GB, TB (powers of 1000) and KiB,
-// MiB, GiB, TiB (powers of 1024); case does not matter. The result is rounded to
-// a whole byte and lies in 0 to MaxBytes.
+// ParseBytes reads a size such as "24GiB", "23.8 GB" or "512B". A number without a unit
+// is refused, but for 0: whoever writes 24 rarely means bytes. Units are B, kB, MB, GB,
+// TB (powers of 1000) and KiB, MiB, GiB, TiB (powers of 1024); case does not matter. The
+// result is rounded to a whole byte and lies in 0 to MaxBytes.
 func ParseBytes(s string) (Bytes, error) {
 	text := strings.TrimSpace(s)
 	digits := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
 	name := strings.TrimSpace(text[len(digits):])
 	unit := Bytes(0)
-	if name == "" {
-		unit = 1
-	}
 	for _, x := range suffixes {
 		if strings.EqualFold(x.name, name) {
 			unit = x.unit
 		}
+	}
+	if f, err := strconv.ParseFloat(digits, 64); err == nil && name == "" && f >= 0 {
+		if f == 0 {
+			return 0, nil
+		}
+		return 0, fmt.Errorf("size %q has no unit: want one, as in %sGiB, %[2]sGB or %[2]sMiB (B, kB to TB, KiB to TiB)", s, digits)
 	}
 	if unit == 0 || digits == "" || digits[0] == '-' {
 		return 0, fmt.Errorf("size %q: want a number that is not negative and a unit, as in 24GiB, 23.8GB or 512MiB (B, kB to TB, KiB to TiB)", s)

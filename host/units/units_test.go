@@ -15,7 +15,8 @@ func TestParseBytes(t *testing.T) {
 		want units.Bytes
 	}{
 		{"0", 0},
-		{"1048576", units.MiB},
+		{"0.0", 0},
+		{"1048576B", units.MiB},
 		{"24GiB", 24 * units.GiB},
 		{"24 gib", 24 * units.GiB},
 		{" 24GB ", 24 * units.GB},
@@ -26,7 +27,7 @@ func TestParseBytes(t *testing.T) {
 		{"0.6B", 1},
 		{"2TB", 2 * units.TB},
 		{"1TiB", units.TiB},
-		{"9007199254740991", units.MaxBytes},
+		{"9007199254740991B", units.MaxBytes},
 	} {
 		got, err := units.ParseBytes(c.in)
 		if err != nil || got != c.want {
@@ -47,9 +48,13 @@ func TestParseBytesSaysWhatIsRight(t *testing.T) {
 		{"inf GB", "want a number"},
 		{"1.2.3GB", "not a number"},
 		{"1 000 GB", "not a number"},
-		{"0x10", "not a number"},
-		{"1_000", "not a number"},
-		{"9007199254740992", "9007199254740991"},
+		{"0x10kB", "not a number"},
+		{"1_000B", "not a number"},
+		{"12", `"12" has no unit: want one, as in 12GiB`},
+		{"1048576", "has no unit"},
+		{" 0.5 ", "as in 0.5GiB"},
+		{"1e300", "has no unit"},
+		{"9007199254740992B", "9007199254740991"},
 		{"8192TiB", "9007199254740991"},
 		{"1e300TB", "9007199254740991"},
 	} {
@@ -89,13 +94,13 @@ func TestBytesPrintHonestly(t *testing.T) {
 }
 
 func TestParseBytesPerSecond(t *testing.T) {
-	for _, in := range []string{"25GB/s", "25 GB/S", "25GB", "25000000000"} {
+	for _, in := range []string{"25GB/s", "25 GB/S", "25GB", "25000000000B/s"} {
 		got, err := units.ParseBytesPerSecond(in)
 		if err != nil || got != 25e9 {
 			t.Errorf("ParseBytesPerSecond(%q) = %d, %v; want 25e9", in, got, err)
 		}
 	}
-	for _, in := range []string{"", "/s", "0", "0.1B/s", "-1GB/s", "fast", "25GB/h"} {
+	for _, in := range []string{"", "/s", "0", "0.1B/s", "-1GB/s", "fast", "25GB/h", "25", "25/s", "25000000000"} {
 		if got, err := units.ParseBytesPerSecond(in); err == nil {
 			t.Errorf("ParseBytesPerSecond(%q) = %d; want an error", in, got)
 		}

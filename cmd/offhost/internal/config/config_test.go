@@ -127,7 +127,7 @@ func TestBudgetAndLink(t *testing.T) {
 			budget: 24 * units.GiB, link: Link{H2D: gen4, D2H: gen4, Pageable: baseline.Pageable}, chosen: true},
 		{name: "in one file the budget beats the card", file: "gpu: RTX3090\nbudget: 8GiB\npageable: 3GB/s\n",
 			budget: 8 * units.GiB, link: Link{H2D: gen4, D2H: gen4, Pageable: 3e9}, chosen: true},
-		{name: "bytes without a unit", file: "budget: 1048576\n", budget: units.MiB, chosen: true},
+		{name: "bytes", file: "budget: 1048576B\n", budget: units.MiB, chosen: true},
 		{name: "both directions from a list that YAML reads as text", file: "link: 25GB/s, 20GB/s\n", link: Link{H2D: 25e9, D2H: 20e9}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -224,6 +224,10 @@ func TestRefusals(t *testing.T) {
 		{name: "value for a group", file: "policy: lru\n", want: `policy: want keys below it`},
 		{name: "mapping in a list", file: "exclude: [{a: b}]\n", want: `exclude: want text in the list`},
 		{name: "size from a file", file: "budget: lots\n", want: `offhost.yaml: budget: size "lots": want|24GiB`},
+		{name: "size without a unit", args: []string{"--budget", "12"}, want: `--budget: size "12" has no unit: want one, as in 12GiB`},
+		{name: "bandwidth without a unit", args: []string{"--link", "25"}, want: `--link: bandwidth "25": want a size per second, as in 25GB/s`},
+		{name: "variable without a unit", env: map[string]string{"OFFHOST_LINK": "25GB/s,20"}, want: `OFFHOST_LINK: bandwidth "20": want`},
+		{name: "number without a unit in a file", file: "chunk: 33554432\n", want: `offhost.yaml: chunk: size "33554432" has no unit`},
 		{name: "size from a variable", env: map[string]string{"OFFHOST_BUDGET": "0"}, want: `OFFHOST_BUDGET: size "0": want more than 0`},
 		{name: "size from a flag", args: []string{"--budget", "24Gib/s"}, want: `--budget: size "24Gib/s"`},
 		{name: "bandwidth", args: []string{"--link", "25GB/s,x"}, want: `--link: bandwidth "x"`},
