@@ -54,7 +54,9 @@ type Completion struct {
 	Status Status
 
 	Call CallID
-	Err  error // of a call's compute: what was wrong with the weights that it used
+	// Err is what was wrong with the weights that a call's compute used; of an action that
+	// failed, why, if the device knows. The engine is not told that.
+	Err error
 }
 
 // A Driver carries an engine's actions to a device and completions back: one
@@ -75,6 +77,8 @@ type Driver struct {
 
 	inputs  int64    // fed, swaps not counted
 	answers []Action // grants and refusals that were not waited for yet
+	// causes are why the last action on a component failed, since it was granted.
+	causes map[ID]error
 }
 
 // Inputs is how many inputs were fed, swaps not counted.
@@ -95,6 +99,12 @@ func (d *Driver) complete(c Completion) error {
 		if err := d.measure(c.Time, true); err != nil {
 			return err
 		}
+	}
+	if x := d.Engine.ops.at(c.Op); x != nil && c.Status != OK && c.Err != nil {
+		if d.causes == nil {
+			d.causes = map[ID]error{}
+		}
+		d.causes[x.c.id] = c.Err
 	}
 	return d.feed(&Input{Kind: InCompleted, Time: c.Time, Op: c.Op, Status: c.Status})
 }
@@ -175,7 +185,7 @@ func (d *Driver) step(in *Input) error {
 var ErrStuck = errors.New("the engine waits for something that cannot come")
 
 // Call makes a call and waits until it is granted. A refusal is returned as its
-// *Refusal or *DeviceError.
+// *Refusal or *DeviceError, this one with the device's own reason where it gave one.
 func (d *Driver) Call(in Input) error {
 	in.Kind = InCall
 	if err := d.Step(in); err != nil {
@@ -186,7 +196,7 @@ func (d *Driver) Call(in Input) error {
 			if a := &d.answers[i]; a.Call == in.Call {
 				err := a.Err
 				d.answers = append(d.answers[:i], d.answers[i+1:]...)
-				return err
+				return d.explain(in.Component, err)
 			}
 		}
 		_, idle, err := d.next()
@@ -201,6 +211,17 @@ func (d *Driver) Call(in Input) error {
 			return fmt.Errorf("call %d of %q: %w", in.Call, d.Engine.Name(in.Component), ErrStuck)
 		}
 	}
+}
+
+// explain adds to the answer to a call why the device failed it.
+func (d *Driver) explain(c ID, answer error) error {
+	cause := d.causes[c]
+	delete(d.causes, c)
+	var failed *DeviceError
+	if cause == nil || !errors.As(answer, &failed) || errors.Is(answer, ErrLost) {
+		return answer
+	}
+	return fmt.Errorf("%w: %w", answer, cause)
 }
 
 // Compute lets a granted call compute for at least a time, and delivers what

@@ -3,6 +3,7 @@ package replay_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,5 +100,38 @@ func TestADeviceThatIsLostForGood(t *testing.T) {
 	d.broken = errors.New("no GPU any more")
 	if _, err := replay.Run(context.Background(), cfg); !errors.Is(err, host.ErrLost) || !errors.Is(err, d.broken) {
 		t.Errorf("it cannot be restored: %v", err)
+	}
+}
+
+// stale is a simulated device that cannot read one component's weights.
+type stale struct {
+	*sim.Device
+	component host.ID
+	bad       map[host.OpID]bool
+	why       error
+}
+
+func (d *stale) Submit(a host.Action) {
+	d.bad[a.Op] = a.Kind == host.ActCopyIn && a.Component == d.component
+	d.Device.Submit(a)
+}
+
+func (d *stale) Wait(until time.Duration) (host.Completion, bool) {
+	c, ok := d.Device.Wait(until)
+	if ok && c.Call == 0 && d.bad[c.Op] {
+		c.Status, c.Err = host.Failed, d.why
+	}
+	return c, ok
+}
+
+// The error that ends a run has the device's reason.
+func TestAFailedCopySaysWhy(t *testing.T) {
+	cfg := config(t, "flux-img2img-8bit", 1, 24*units.GiB)
+	why := errors.New("the weights have changed since they were loaded")
+	cfg.Device = &stale{sim.New(sim.Config{H2D: cfg.H2D, D2H: cfg.D2H, Latency: cfg.Latency, Release: sim.DefaultRelease}), 1, map[host.OpID]bool{}, why}
+	_, err := replay.Run(context.Background(), cfg)
+	var failed *host.DeviceError
+	if !errors.Is(err, why) || !errors.As(err, &failed) || !strings.Contains(err.Error(), "to the device: failed: the weights have changed") {
+		t.Errorf("%v; want the device's reason after the engine's", err)
 	}
 }
