@@ -98,7 +98,11 @@ func verdict(r *report.Report) string {
 	if r.StallNS == 0 {
 		return s + "; no call waited."
 	}
-	return fmt.Sprintf("%s; calls waited %s, %s of the total.", s, duration(r.StallNS), share(r.StallNS, r.MakespanNS))
+	s += "; calls waited " + duration(r.StallNS)
+	if r.MakespanNS == 0 { // no call has ended
+		return s + "."
+	}
+	return fmt.Sprintf("%s, %s of the total.", s, share(r.StallNS, r.MakespanNS))
 }
 
 const stayed = "Everything fits: nothing that was loaded left the device."

@@ -200,6 +200,9 @@ func TestVerdictIsHonest(t *testing.T) {
 			r.Baselines = nil
 			r.StallNS = 0
 		}, "sticky-loop moved 17.10 GB in; no call waited."},
+		{"ended before a call did", func(r *report.Report) {
+			r.EndedEarly, r.Baselines, r.MakespanNS = "interrupt", nil, 0
+		}, "sticky-loop moved 17.10 GB in; calls waited 684 ms.\n"},
 		{"a baseline that was not run", func(r *report.Report) {
 			r.PerRequest[3].H2DBytes = 1
 			r.Baselines[1] = report.Baseline{Name: "optimum"}
