@@ -250,3 +250,28 @@ func TestNoChangedJournalPasses(t *testing.T) {
 		}
 	}
 }
+
+// A journal takes the place of another one, and of nothing else.
+func TestAJournalReplacesJournalsOnly(t *testing.T) {
+	path, _ := recorded(t, "--budget", "12GiB", "--scale", "1/256")
+	again := []string{"run", "--budget", "24GiB", "--scale", "1/256", "--record", path}
+	shell{}.succeeds(t, again...)
+	if got := (shell{}).report(t, path); got.BudgetBytes != 24<<30/256 {
+		t.Errorf("the journal is of a run with %d bytes: want the later one", got.BudgetBytes)
+	}
+	const mine = "not to be lost"
+	for _, text := range []string{mine, ""} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if text == "" {
+			shell{}.succeeds(t, again...)
+			continue
+		}
+		shell{}.fails(t, 2, "--record: .*run.journal is there and no journal", again...)
+		if b, err := os.ReadFile(path); err != nil || string(b) != mine {
+			t.Errorf("the file has %q, %v", b, err)
+		}
+	}
+	left(t, filepath.Dir(path), "run.journal")
+}

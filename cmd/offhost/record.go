@@ -32,6 +32,9 @@ func openRecording(r *request, limits runtime.Config) (*recorder, error) {
 	if same(r.Record, r.Trace) {
 		return nil, usagef("--record: %s is what is being run: want another file", render.Name(r.Record))
 	}
+	if err := checkReplaced(r.Record); err != nil {
+		return nil, err
+	}
 	file, err := wholefile.Create(r.Record)
 	if err != nil {
 		err = fmt.Errorf("--record: %w", err)
@@ -41,6 +44,24 @@ func openRecording(r *request, limits runtime.Config) (*recorder, error) {
 		return nil, &config.UsageError{Err: err}
 	}
 	return &recorder{path: r.Record, file: file, to: replay.Recording{To: file, Offhost: version(), Limits: limitsOf(limits)}}, nil
+}
+
+// checkReplaced refuses to put a journal in the place of a file that is another's. What
+// is empty or no regular file is left to others to judge.
+func checkReplaced(path string) error {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("--record: %w", err)
+	}
+	defer f.Close()
+	if !piped(f).journal {
+		return usagef("--record: %s is there and no journal: want another name, or remove it", render.Name(path))
+	}
+	return nil
 }
 
 // same reports whether two paths lead to one file.

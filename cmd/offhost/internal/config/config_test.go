@@ -246,6 +246,7 @@ func TestRefusals(t *testing.T) {
 		{name: "locked weights without a device for them", args: []string{"--pin-budget", "1GiB"}, want: `--pin-budget: device sim has no weights`},
 		{name: "file bandwidth", args: []string{"--file-bandwidth", ""}, want: `--file-bandwidth: bandwidth ""`},
 		{name: "a journal's path in a found file", file: "record: x\n", want: `record cannot be set by a file found in the working directory`},
+		{name: "a journal without a name", args: []string{"--record", ""}, want: `--record: "": want the name of the file`},
 		{name: "chunk", args: []string{"--chunk", "3MiB"}, want: `--chunk: 3 MiB is not a multiple of the granularity, 2 MiB`},
 		{name: "digest", args: []string{"--policy-sha256", "abc"}, want: `--policy-sha256: "abc": want the 64`},
 		{name: "no fuel", args: []string{"--policy-fuel", "0"}, want: `--policy-fuel: want more than 0`},

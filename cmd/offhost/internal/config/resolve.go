@@ -119,6 +119,9 @@ func (r *resolver) settings() (Settings, error) {
 			r.fail(name, fmt.Errorf("device %s has no weights: want --device %s or %s", Sim, Shm, CUDA))
 		}
 	}
+	if s.Record == "" && r.level(keyRecord) == byFlag {
+		r.fail(keyRecord, errors.New(`"": want the name of the file to write`))
+	}
 	if g := cmp.Or(s.Granularity, host.DefaultGranularity); s.Chunk%g != 0 {
 		r.fail(keyChunk, fmt.Errorf("%v is not a multiple of the granularity, %v", s.Chunk, g))
 	}
