@@ -77,6 +77,7 @@ func TestWhatBenchLinkCannotDo(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("bugdet: 1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	nowhere := filepath.Join(t.TempDir(), "none", "x.yaml")
 	for args, says := range map[string]string{
 		"--device rocm":                       `--device: "rocm": want sim, shm, cuda`,
 		"--device shm --host-memory pageable": "only on device cuda memory is pinned or not",
@@ -93,6 +94,7 @@ func TestWhatBenchLinkCannotDo(t *testing.T) {
 		"--duration 2h":                       "at most an hour",
 		"--format xml":                        "text or json",
 		"--write " + bad:                      `unknown key "bugdet"`,
+		"--write " + nowhere:                  "configuration: create .*/none/x.yaml: no such file",
 		"now":                                 "1 arguments",
 		"--chunk-sizes 1MiB --burn":           "unknown flag",
 	} {

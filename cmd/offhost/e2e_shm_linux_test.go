@@ -262,7 +262,7 @@ func TestWhatShmCannotDo(t *testing.T) {
 		{"changed weights beyond host memory", 2, `components that are written take .* raise it`, []string{pipeline(t, true), "--device", "shm", "--host-budget", "1MiB"}},
 		{"more than the machine has", 2, `the device's memory, .* (leaves no room for weights|is all that)`, []string{"wan22-a14b", "--device", "shm", "--budget", "100TB", "--requests", "1", "--scale", "1048575/1048576"}},
 		{"weights on sim", 2, `--weights: device sim has no weights: want --device shm`, []string{path, "--weights", empty}},
-		{"a journal where none can be", 2, `--record: .*none`, []string{path, "--record", filepath.Join(empty, "none", "j")}},
+		{"a journal where none can be", 2, `--record: create .*/none/j: no such`, []string{path, "--record", filepath.Join(empty, "none", "j")}},
 		{"a journal in place of the trace", 2, `--record: .*pipeline.jsonl is what is being run`, []string{path, "--record", path}},
 		{"a journal that is no file", 2, `--record: .*is not a regular file`, []string{path, "--record", os.DevNull}},
 	} {

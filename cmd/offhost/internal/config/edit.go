@@ -24,7 +24,7 @@ type File struct {
 	doc  *document
 }
 
-// OpenFile reads and checks a configuration file.
+// OpenFile reads and checks a configuration file, and that it can be written.
 func OpenFile(path string) (*File, error) {
 	f := &File{path: path}
 	r, err := os.Open(path)
@@ -37,8 +37,16 @@ func OpenFile(path string) (*File, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	f.doc, err = parse(path, f.data)
-	return f, err
+	if f.doc, err = parse(path, f.data); err != nil {
+		return nil, err
+	}
+	if err = wholefile.Check(path); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return nil, usagef("configuration: %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return f, nil
 }
 
 // Chunk is the chunk size that a run with this file would use.

@@ -38,9 +38,22 @@ func Create(path string) (*File, error) {
 	dir, name := filepath.Split(f.path)
 	temporary := filepath.Join(dir, "."+name[:min(len(name), 200)]+"."+rand.Text()[:8]+".tmp") // names are at most 255 bytes
 	if f.File, err = os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666); err != nil {
+		var at *fs.PathError
+		if errors.As(err, &at) { // nobody knows the temporary name
+			at.Op, at.Path = "create", path
+		}
 		return nil, err
 	}
 	return f, nil
+}
+
+// Check says what Create would.
+func Check(path string) error {
+	f, err := Create(path)
+	if err != nil {
+		return err
+	}
+	return f.Discard()
 }
 
 // Commit puts the file in its place. On an error it is discarded.

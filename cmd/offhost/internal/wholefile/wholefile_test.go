@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/wholefile"
@@ -92,10 +93,19 @@ func TestALinkStays(t *testing.T) {
 func TestOnlyRegularFilesAreReplaced(t *testing.T) {
 	dir := t.TempDir()
 	for _, path := range []string{dir, os.DevNull, filepath.Join(dir, "none", "a")} {
-		if f, err := wholefile.Create(path); err == nil {
+		f, err := wholefile.Create(path)
+		if err == nil {
 			f.Discard()
-			t.Errorf("%s was accepted", path)
 		}
+		if err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), ".tmp") {
+			t.Errorf("%s: %v, want an error that names it", path, err)
+		}
+		if wholefile.Check(path) == nil {
+			t.Errorf("%s passes a check", path)
+		}
+	}
+	if err := wholefile.Check(filepath.Join(dir, "a")); err != nil {
+		t.Error(err)
 	}
 	holds(t, dir, nil)
 }
