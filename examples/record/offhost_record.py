@@ -42,9 +42,14 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
+try:
+    import torch
+    from torch import nn
+    from torch.utils._python_dispatch import TorchDispatchMode
+except ModuleNotFoundError as error:
+    if __name__ != "__main__" or error.name != "torch":
+        raise
+    sys.exit("offhost_record: torch is not installed: want 2.2 or later, as by: python -m pip install torch")
 
 if tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) < (2, 2):
     raise ImportError(f"offhost_record needs torch 2.2 or later, and this is {torch.__version__}")

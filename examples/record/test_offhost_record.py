@@ -924,3 +924,11 @@ def test_the_demonstration_can_be_replayed_as_it_says(trace, offhost, capsys):
     assert "denoiser" in offhost(*command).stdout
     assert offhost_record.main(["--demo", str(trace.path.parent)]) == 1
     assert "a directory" in capsys.readouterr().err
+
+
+def test_a_missing_torch_is_said_in_one_line(tmp_path):
+    bare = [sys.executable, "-I", "-S", offhost_record.__file__]  # without site-packages
+    done = subprocess.run([*bare, "--demo", tmp_path / "trace.jsonl"], capture_output=True, text=True)
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.count("\n") == 1 and "pip install torch" in done.stderr
+    assert not list(tmp_path.iterdir())
