@@ -201,7 +201,7 @@ func (b *beside) results(device string) ([]report.Baseline, []string) {
 	if b.err == nil && b.side != nil {
 		list, err := b.side.results()
 		if err == nil {
-			return list, b.side.allNotes(device)
+			return list, b.allNotes(device)
 		}
 		b.err = err
 	}
@@ -209,4 +209,13 @@ func (b *beside) results(device string) ([]report.Baseline, []string) {
 		return []report.Baseline{}, []string{fmt.Sprintf("the baselines cannot be computed from the journal's calls: %v", b.err)}
 	}
 	return []report.Baseline{}, nil
+}
+
+// allNotes say, too, why times are others than those beside the run were.
+func (b *beside) allNotes(device string) []string {
+	notes := b.side.allNotes(device)
+	if device != simName {
+		notes = append(notes, "baselines: their calls compute as long as the recorded ones did, not as long as the trace says: other times than beside the run itself")
+	}
+	return notes
 }
