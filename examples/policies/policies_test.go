@@ -3,12 +3,9 @@
 package policies_test
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/offhost/offhost/abi"
@@ -26,43 +23,6 @@ func needTool(t *testing.T, name string) {
 		t.Fatalf("%s is not installed, and REQUIRE_TOOLS=1", name)
 	}
 	t.Skipf("needs %s", name)
-}
-
-// The command on the page, run in a copy of the folder, builds the module beside it.
-func TestMinimalIsBuiltByTheCommandOnItsPage(t *testing.T) {
-	const compiler = "clang-19"
-	needTool(t, compiler)
-	page, err := os.ReadFile("minimal/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var command []string
-	for line := range strings.Lines(string(page)) {
-		if words := strings.Fields(line); len(words) > 0 && words[0] == compiler {
-			command = words
-		}
-	}
-	if len(command) == 0 {
-		t.Fatalf("no line of the page begins with %s", compiler)
-	}
-	out := filepath.Join(t.TempDir(), "minimal.wasm")
-	for i, word := range command {
-		if word == "minimal.wasm" {
-			command[i] = out
-		}
-	}
-	build := exec.Command(command[0], append(command[1:], "-Wall", "-Wextra", "-Werror")...)
-	build.Dir = "minimal"
-	if msg, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, msg)
-	}
-	built, err := os.ReadFile(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if kept := read(t, "minimal/minimal.wasm"); !bytes.Equal(built, kept) {
-		t.Error("minimal.wasm is not what the command builds")
-	}
 }
 
 func read(t *testing.T, path string) []byte {
