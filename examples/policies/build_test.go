@@ -34,6 +34,7 @@ var built = []struct {
 }{
 	{"minimal", "minimal.wasm", clang},
 	{"lru/c", "lru.wasm", clang},
+	{"lru/wat", "lru.wasm", wabt},
 }
 
 // The commands on each page, run in a copy of the tree elsewhere, build the module that
