@@ -34,6 +34,7 @@ var built = []struct {
 }{
 	{"minimal", "minimal.wasm", clang},
 	{"lru/c", "lru.wasm", clang},
+	{"lru/rust", "lru.wasm", rust},
 	{"lru/wat", "lru.wasm", wabt},
 }
 
@@ -50,6 +51,16 @@ func TestPagesBuildTheirModules(t *testing.T) {
 				t.Errorf("%s is not what the page's commands build", filepath.Join(b.dir, b.module))
 			}
 		})
+	}
+}
+
+// The crate's own tests, which run natively.
+func TestRustSDK(t *testing.T) {
+	rust.need(t)
+	cmd := exec.Command("cargo", "test", "--quiet")
+	cmd.Dir = filepath.Join(copyTree(t), "abi/sdk/rust")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, said)
 	}
 }
 

@@ -72,7 +72,7 @@ type namedModule struct {
 // lrus are the modules of the differential set.
 func lrus(t *testing.T) (list []namedModule) {
 	t.Helper()
-	for _, language := range []string{"c", "wat"} {
+	for _, language := range []string{"c", "rust", "wat"} {
 		list = append(list, namedModule{language, read(t, "lru/"+language+"/lru.wasm")})
 	}
 	return list
