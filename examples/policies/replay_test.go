@@ -39,7 +39,9 @@ func load(t testing.TB, wasm []byte, cfg runtime.Config) *runtime.Policy {
 // A bare policy runs as it was compiled: no counters, no limits, WASI as wazero has it.
 // It is what the metered one is compared with.
 type bare struct {
-	memory       api.Memory
+	runtime      wazero.Runtime
+	module       wazero.CompiledModule
+	instance     api.Module // nil when it is suspended
 	event        api.Function
 	addr, window uint32
 	stack        [1]uint64
@@ -55,16 +57,35 @@ func loadBare(t testing.TB, wasm []byte, engine wazero.RuntimeConfig) *bare {
 	r := wazero.NewRuntimeWithConfig(ctx, engine)
 	t.Cleanup(func() { r.Close(ctx) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, r)
-	m, err := r.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithStartFunctions(abi.ExportInit))
+	m, err := r.CompileModule(ctx, wasm)
 	if err != nil {
 		t.Fatal(err)
 	}
-	window := uint32(abi.WindowSize(abi.MaxPayload))
-	lent, err := m.ExportedFunction(abi.ExportBuffer).Call(ctx, uint64(window))
-	if err != nil || lent[0] == 0 {
-		t.Fatalf("no window of %d bytes is lent: %v, %v", window, lent, err)
+	return &bare{runtime: r, module: m, window: uint32(abi.WindowSize(abi.MaxPayload))}
+}
+
+func (b *bare) Revive() (fresh bool, err error) {
+	if b.instance != nil {
+		return false, b.failed
 	}
-	return &bare{memory: m.Memory(), event: m.ExportedFunction(abi.ExportEvent), addr: uint32(lent[0]), window: window}
+	ctx := context.Background()
+	m, err := b.runtime.InstantiateModule(ctx, b.module, wazero.NewModuleConfig().WithStartFunctions(abi.ExportInit).WithName(""))
+	if err != nil {
+		return false, err
+	}
+	lent, err := m.ExportedFunction(abi.ExportBuffer).Call(ctx, uint64(b.window))
+	if err != nil || lent[0] == 0 {
+		return false, fmt.Errorf("no window of %d bytes is lent: %v, %w", b.window, lent, err)
+	}
+	b.instance, b.event, b.addr = m, m.ExportedFunction(abi.ExportEvent), uint32(lent[0])
+	return true, nil
+}
+
+func (b *bare) Suspend() {
+	if b.instance != nil {
+		b.instance.Close(context.Background())
+		b.instance = nil
+	}
 }
 
 func (b *bare) Decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
@@ -74,7 +95,7 @@ func (b *bare) Decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
 }
 
 func (b *bare) decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
-	window, ok := b.memory.Read(b.addr, b.window)
+	window, ok := b.instance.Memory().Read(b.addr, b.window)
 	if !ok {
 		return nil, errors.New("the window is outside the memory")
 	}
@@ -84,7 +105,7 @@ func (b *bare) decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
 	if err := b.event.CallWithStack(context.Background(), b.stack[:]); err != nil {
 		return nil, err
 	}
-	if window, ok = b.memory.Read(b.addr, b.window); !ok {
+	if window, ok = b.instance.Memory().Read(b.addr, b.window); !ok {
 		return nil, errors.New("the window is outside the memory")
 	}
 	n := int(int32(b.stack[0]))
@@ -96,10 +117,7 @@ func (b *bare) decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
 	return b.answer, err
 }
 
-func (b *bare) Revive() (bool, error) { return false, b.failed }
-func (b *bare) Suspend()              {}
-
-// replayed runs a shipped trace through a policy, at a budget in tenths of what all of
+// replayed runs a shipped trace through a fresh instance of a policy, at a budget in tenths of what all of
 // its components take. ok is false if some call cannot be admitted with it.
 func replayed(t *testing.T, name string, policy host.Policy, tenths units.Bytes, user map[string]string) (r *report.Report, ok bool) {
 	t.Helper()
@@ -116,6 +134,7 @@ func replayed(t *testing.T, name string, policy host.Policy, tenths units.Bytes,
 	for _, c := range src.Header().Components {
 		weights += c.Bytes
 	}
+	policy.Suspend()
 	r, err = replay.Run(context.Background(), replay.Config{
 		Source: src, Policy: replay.Module{Policy: policy}, PolicyConfig: user, Budget: weights * tenths / 10,
 		IgnoreWorkspace: true, H2D: 25e9, D2H: 25e9, Pageable: 6e9, Baselines: []string{replay.LRU, replay.Optimum},
@@ -130,10 +149,10 @@ func replayed(t *testing.T, name string, policy host.Policy, tenths units.Bytes,
 }
 
 // tightest is the smallest of a trace's budgets, in tenths, that admits every call.
-func tightest(t *testing.T, name string, wasm []byte) units.Bytes {
+func tightest(t *testing.T, name string, policy host.Policy) units.Bytes {
 	t.Helper()
 	for tenths := units.Bytes(3); tenths < 10; tenths++ {
-		if _, ok := replayed(t, name, load(t, wasm, runtime.Config{}), tenths, nil); ok {
+		if _, ok := replayed(t, name, policy, tenths, nil); ok {
 			return tenths
 		}
 	}
