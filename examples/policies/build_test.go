@@ -33,6 +33,7 @@ var built = []struct {
 	toolchain
 }{
 	{"minimal", "minimal.wasm", clang},
+	{"lru/assemblyscript", "lru.wasm", assemblyScript},
 	{"lru/c", "lru.wasm", clang},
 	{"lru/rust", "lru.wasm", rust},
 	{"lru/wat", "lru.wasm", wabt},

@@ -1,0 +1,437 @@
+// Policies for offhost in AssemblyScript: the event as a typed view of the window, decisions
+// that cannot leave it, a mirror of the world, configuration, logging, learned state. README.md
+// beside this file has an example. Nothing here allocates: compile with --runtime stub.
+
+// ---- the window ---------------------------------------------------------------------
+
+export const MAX_COMPONENTS: u32 = 4096;
+export const MAX_DECISIONS: u32 = 128;
+export const NONE: u32 = 0xffffffff; // "no component"
+
+const EVENT_SIZE: u32 = 128;
+const EVENT_AREA: u32 = 256;
+const DECISION_AREA: u32 = 2048;
+const MIN_WINDOW: u32 = 4096;
+const MAX_WINDOW: u32 = 67840;
+const MAX_BLOB: u32 = 64 << 10;
+
+const window: usize = memory.data(<i32>MAX_WINDOW, 8);
+let windowSize: u32 = 0;
+
+/** Kinds of events: SPEC.md, section 4. There may be more. */
+export namespace Kind {
+  export const CONFIG: u16 = 1;
+  export const COMPONENT: u16 = 2;
+  export const LOADED: u16 = 3;
+  export const EVICTED: u16 = 4;
+  export const ENQUEUED: u16 = 5;
+  export const BEGIN: u16 = 6;
+  export const CALL: u16 = 7;
+  export const DONE: u16 = 8;
+  export const END: u16 = 9;
+  export const NEED: u16 = 10;
+  export const IDLE: u16 = 11;
+  export const PRESSURE: u16 = 12;
+  export const REJECTED: u16 = 13;
+}
+
+/** Bits of Event.flags: SPEC.md, section 3. There may be more. */
+export namespace Flag {
+  export const RESIDENT: u16 = 1 << 0;
+  export const PINNED: u16 = 1 << 1;
+  export const IN_USE: u16 = 1 << 2;
+  export const DIRTY: u16 = 1 << 3;
+  export const LOOP_HINT: u16 = 1 << 4;
+  export const KEPT: u16 = 1 << 5;
+  export const READ_ONLY: u16 = 1 << 6;
+  export const REMOVED: u16 = 1 << 7;
+  export const TRUNCATED: u16 = 1 << 8;
+  export const THRASH: u16 = 1 << 9;
+}
+
+/** Operations: SPEC.md, section 5. */
+export namespace Op {
+  export const EVICT: u16 = 1;
+  export const RETAIN: u16 = 2;
+  export const PREFETCH: u16 = 3;
+}
+
+/** The ABI's own record. Sizes are bytes of device memory; what an event does not use is 0. */
+@unmanaged
+export class Event {
+  kind: u16;
+  flags: u16;
+  component: u32;    // id, 0 to MAX_COMPONENTS-1, or NONE
+  parent: u32;       // id of the component's parent, or NONE
+  index: u32;        // position among the parent's children
+  nameHash: u64;     // FNV-1a of its name; of the pipeline's for BEGIN and ENQUEUED
+  session: u32;
+  request: u32;      // 0 outside requests
+  step: u32;         // position of the call in its request, from 1
+  steps: u32;        // calls in the request, 0 when unknown
+  seq: u64;          // number of the event in the run, from 1
+  timeNs: u64;       // since the run began; never decreases
+  bytes: u64;        // size of the component
+  resident: u64;     // of it, what is resident
+  free: u64;         // of the budget, what is neither used nor promised
+  budget: u64;
+  foreign: u64;      // of the budget, what others use
+  workspace: u64;    // what the call needs beside the weights
+  loadCostNs: u64;   // time to bring the whole component to the device
+  amount: u64;       // NEED: bytes to free; LOADED, EVICTED: bytes moved; PRESSURE: bytes short
+  payloadLen: u32;
+  reserved: u32;
+}
+
+/** The ABI's own record. */
+@unmanaged
+export class Decision {
+  op: u16;
+  reason: u16;       // the policy's own code
+  component: u32;
+  arg: u64;          // EVICT, PREFETCH: bytes, 0 for all; RETAIN: calls to hold, 1 to 65536
+}
+
+/** The event in the window. */
+export const event: Event = changetype<Event>(window);
+
+/** To be exported by the policy: export { offhost_v1_buffer } from "…/offhost". */
+export function offhost_v1_buffer(size: u32): usize {
+  if (size < MIN_WINDOW || size > MAX_WINDOW || size % 8 != 0) return 0;
+  windowSize = size;
+  return window;
+}
+
+/** Begins an answer. False: there is no event in the window, the answer is 0. */
+// @ts-ignore: decorator
+@inline
+export function begin(len: u32): bool {
+  written = 0;
+  return len >= EVENT_SIZE;
+}
+
+// @ts-ignore: decorator
+@inline
+function payloadRoom(): u32 {
+  return windowSize - EVENT_AREA - DECISION_AREA;
+}
+
+/** Where the payload is: a name, a declared order, configuration. */
+// @ts-ignore: decorator
+@inline
+export function payload(): usize {
+  return window + EVENT_AREA;
+}
+
+/** Bytes of payload. */
+export function payloadSize(): u32 {
+  return min<u32>(event.payloadLen, payloadRoom());
+}
+
+/** REJECTED: the decision that was refused, null with other events. */
+export function rejected(): Decision | null {
+  if (event.kind != Kind.REJECTED || payloadSize() < 24) return null;
+  return changetype<Decision>(payload());
+}
+
+/** REJECTED: why, SPEC.md, section 5. */
+export function rejectedCode(): u32 {
+  return load<u32>(payload(), 16);
+}
+
+// ---- decisions ----------------------------------------------------------------------
+
+let written: u32 = 0;
+
+/** What offhost_v1_event is to return. */
+// @ts-ignore: decorator
+@inline
+export function answered(): i32 {
+  return <i32>written;
+}
+
+/** Decisions that still fit. */
+// @ts-ignore: decorator
+@inline
+export function room(): u32 {
+  return MAX_DECISIONS - written;
+}
+
+/** Adds a decision, in the order of preference. False: the answer is full, and nothing was added. */
+export function decide(op: u16, component: u32, arg: u64, reason: u16): bool {
+  if (written >= MAX_DECISIONS) return false;
+  const d = changetype<Decision>(window + windowSize - DECISION_AREA + (written << 4));
+  written++;
+  d.op = op;
+  d.reason = reason;
+  d.component = component;
+  d.arg = arg;
+  return true;
+}
+
+/** Evicts so many bytes, 0 for all; whole chunks go. */
+export function evict(component: u32, bytes: u64, reason: u16): bool {
+  return decide(Op.EVICT, component, bytes, reason);
+}
+
+/** Wishes that a component stay for so many calls, 1 to 65536. */
+export function retain(component: u32, calls: u64, reason: u16): bool {
+  return decide(Op.RETAIN, component, calls, reason);
+}
+
+/** Loads so many missing bytes, 0 for all; whole chunks come. */
+export function prefetch(component: u32, bytes: u64, reason: u16): bool {
+  return decide(Op.PREFETCH, component, bytes, reason);
+}
+
+// ---- configuration: only while CONFIG is in the window ------------------------------
+
+/** Bytes of the value that config found last. */
+export let configSize: u32 = 0;
+
+/** Where the value of a key is, configSize bytes; 0 if it is not set. Keys are ASCII. */
+export function config(key: string): usize {
+  const end = payload() + payloadSize();
+  const length = <u32>key.length;
+  for (let at = payload(); at < end; at++) {
+    let k: u32 = 0;
+    while (k < length && at + k < end && load<u8>(at + k) == <u8>key.charCodeAt(k)) k++;
+    const found = k == length && at + k < end && load<u8>(at + k) == 0x3d; // =
+    const value = at + k + 1;
+    while (at < end && load<u8>(at) != 0x0a) at++;
+    if (found) {
+      configSize = <u32>(at - value);
+      return value;
+    }
+  }
+  return 0;
+}
+
+/** The value of a key as a decimal number; otherwise if it is not set or is none that fits. */
+export function configNumber(key: string, otherwise: u64): u64 {
+  const at = config(key);
+  if (at == 0 || configSize == 0) return otherwise;
+  let n: u64 = 0;
+  for (let i: u32 = 0; i < configSize; i++) {
+    const digit = <u64>load<u8>(at + i) - 0x30;
+    if (digit > 9 || n > (u64.MAX_VALUE - digit) / 10) return otherwise;
+    n = n * 10 + digit;
+  }
+  return n;
+}
+
+// ---- logging: imports fd_write of WASI if it is used --------------------------------
+
+// @ts-ignore: decorator
+@external("wasi_snapshot_preview1", "fd_write")
+declare function fdWrite(fd: u32, list: usize, count: u32, written: usize): u32;
+
+const line: usize = memory.data(1024);
+const iovec: usize = memory.data(16, 8); // address and length; behind it, how much was written
+
+/** Logs a line of at most 255 characters; the rest is cut. The host takes 4 an event, 256 bytes a line. */
+export function log(text: string): void {
+  const n = String.UTF8.encodeUnsafe(changetype<usize>(text), min(text.length, 255), line);
+  store<u8>(line + n, 0x0a);
+  store<u32>(iovec, <u32>line);
+  store<u32>(iovec, <u32>n + 1, 4);
+  fdWrite(2, iovec, 1, iovec + 8);
+}
+
+// ---- learned state: what offhost_v1_save and offhost_v1_restore consist of ----------
+
+let blobAt: u32 = 0;
+let blobEnd: u32 = 0;
+let blobFits: bool = true;
+
+/** Begins to save. */
+export function saving(): void {
+  blobAt = 0;
+  blobEnd = min(payloadRoom(), MAX_BLOB);
+  blobFits = true;
+}
+
+/** Writes so many bytes of a value, little-endian, 1 to 8. */
+export function put(value: u64, bytes: u32): void {
+  blobFits = blobFits && blobEnd - blobAt >= bytes;
+  if (!blobFits) return;
+  for (let i: u32 = 0; i < bytes; i++) store<u8>(payload() + blobAt + i, <u8>(value >> (8 * i)));
+  blobAt += bytes;
+}
+
+/** What offhost_v1_save is to return: 0 if something did not fit. */
+export function saved(): i32 {
+  return blobFits ? <i32>blobAt : 0;
+}
+
+/** Begins to restore a blob of that length. */
+export function restoring(len: u32): void {
+  blobAt = 0;
+  blobEnd = len;
+  blobFits = len <= payloadRoom();
+}
+
+/** Reads what put wrote; 0 if it is not there. */
+export function get(bytes: u32): u64 {
+  blobFits = blobFits && blobEnd - blobAt >= bytes;
+  if (!blobFits) return 0;
+  let value: u64 = 0;
+  for (let i: u32 = 0; i < bytes; i++) value |= <u64>load<u8>(payload() + blobAt + i) << (8 * i);
+  blobAt += bytes;
+  return value;
+}
+
+/** Whether all that was read was there; offhost_v1_restore returns 0 then, if it takes it. */
+export function restored(): bool {
+  return blobFits;
+}
+
+// ---- the world, as events tell it ---------------------------------------------------
+
+/** What is known of a component. */
+@unmanaged
+export class Component {
+  bytes: u64;        // its size
+  resident: u64;     // of it, the lowest chunks are on the device
+  loadCostNs: u64;   // time to bring all of it to the device
+  nameHash: u64;
+  parent: u32;
+  index: u32;
+  calls: u32;        // in flight; of the epoch below only
+  epoch: u32;
+  refused: u32;      // 1 + the moment at which the host refused to evict it
+  flags: u16;        // as the host told them last
+  known: bool;       // registered, and not removed
+}
+
+const components: usize = memory.data(4096 * 56, 8);
+
+/** What is known of a component; id is below MAX_COMPONENTS. */
+// @ts-ignore: decorator
+@inline
+export function component(id: u32): Component {
+  return changetype<Component>(components + id * 56);
+}
+
+/** What else is known. */
+export namespace world {
+  /** Ids from here on were never told of. */
+  export let end: u32 = 0;
+  /** Of the budget, what is neither used nor promised. */
+  export let free: u64 = 0;
+  export let budget: u64 = 0;
+  /** The unit in which components move, in bytes. */
+  export let chunkBytes: u64 = 32 << 20;
+}
+
+// Requests that are open. When none is, an epoch ends: a call whose DONE never came (it began
+// before this policy did) does not protect a component for ever.
+let requests: u32 = 0;
+let epoch: u32 = 0;
+// A moment ends with every BEGIN, CALL, DONE and END: what the host refused in one may be lawful
+// in the next.
+let moment: u32 = 0;
+
+/**
+ * Brings the world up to date with the event. Call it first, for every event, or not at all.
+ * False: the event says nothing to a policy (it is CONFIG or REJECTED, of a later version, or
+ * about a component that cannot be).
+ */
+export function follow(): bool {
+  const e = event;
+  world.free = e.free;
+  world.budget = e.budget;
+  const kind = e.kind;
+  switch (kind) {
+    case Kind.CONFIG: {
+      const n = configNumber("offhost.chunk_bytes", 0);
+      if (n != 0) world.chunkBytes = n;
+      return false;
+    }
+    case Kind.REJECTED: {
+      const d = rejected();
+      if (d && d.op == Op.EVICT && d.component < MAX_COMPONENTS) component(d.component).refused = moment + 1;
+      return false;
+    }
+    case Kind.BEGIN:
+      moment++;
+      requests++;
+      return true;
+    case Kind.END:
+      moment++;
+      if (requests > 0) requests--;
+      if (requests == 0) epoch++;
+      return true;
+    case Kind.ENQUEUED:
+    case Kind.IDLE:
+      return true;
+    case Kind.CALL:
+    case Kind.DONE:
+      moment++;
+      break;
+    case Kind.COMPONENT:
+    case Kind.LOADED:
+    case Kind.EVICTED:
+      break;
+    case Kind.NEED:
+    case Kind.PRESSURE:
+      if (e.component == NONE) return true;
+      break;
+    default:
+      return false;
+  }
+  if (e.component >= MAX_COMPONENTS) return false;
+  if (e.component >= world.end) world.end = e.component + 1;
+  const c = component(e.component);
+  c.flags = e.flags;
+  c.bytes = e.bytes;
+  c.resident = e.resident;
+  c.loadCostNs = e.loadCostNs;
+  if (kind == Kind.CALL) {
+    if (c.epoch != epoch) c.calls = 0;
+    c.epoch = epoch;
+    c.calls++;
+  } else if (kind == Kind.DONE) {
+    if (c.epoch == epoch && c.calls > 0) c.calls--;
+  } else if (kind == Kind.COMPONENT) {
+    c.nameHash = e.nameHash;
+    c.parent = e.parent;
+    c.index = e.index;
+    c.known = (e.flags & Flag.REMOVED) == 0;
+    if (!c.known) {
+      c.resident = 0;
+      c.calls = 0;
+    }
+  }
+  return true;
+}
+
+/**
+ * Whether a component has resident bytes that the host would let go now. What an event asks room
+ * for is for the caller to leave out.
+ */
+export function evictable(id: u32): bool {
+  const c = component(id);
+  if (c.resident == 0 || c.refused == moment + 1) return false;
+  if ((c.flags & (Flag.PINNED | Flag.KEPT)) != 0) return false;
+  return c.calls == 0 || c.epoch != epoch;
+}
+
+/**
+ * What evicting so many bytes of a component frees: whole chunks from the last one down, which
+ * is shorter than the others.
+ */
+export function frees(id: u32, bytes: u64): u64 {
+  const resident = component(id).resident;
+  if (bytes >= resident) return resident;
+  return resident - (resident - bytes) / world.chunkBytes * world.chunkBytes;
+}
+
+/**
+ * Evicts as much of a component as is needed to free so many bytes, and returns what that frees:
+ * 0 if the answer is full.
+ */
+export function evictPart(id: u32, bytes: u64, reason: u16): u64 {
+  const freed = frees(id, bytes);
+  return evict(id, freed == component(id).resident ? 0 : freed, reason) ? freed : 0;
+}
