@@ -37,6 +37,7 @@ var built = []struct {
 	{"lru/c", "lru.wasm", clang},
 	{"lru/rust", "lru.wasm", rust},
 	{"lru/wat", "lru.wasm", wabt},
+	{"lru/zig", "lru.wasm", zig},
 }
 
 // The modules in Go are not kept: whoever builds offhost builds them, too.

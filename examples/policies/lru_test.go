@@ -81,7 +81,7 @@ type namedModule struct {
 // lrus are the modules of the differential set.
 func lrus(t *testing.T) (list []namedModule) {
 	t.Helper()
-	for _, language := range []string{"assemblyscript", "c", "rust", "wat"} {
+	for _, language := range []string{"assemblyscript", "c", "rust", "wat", "zig"} {
 		list = append(list, namedModule{language, read(t, "lru/"+language+"/lru.wasm")})
 	}
 	return append(list, namedModule{"go", buildGo(t, copyTree(t), "lru/go", "lru.wasm")})
