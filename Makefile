@@ -11,7 +11,7 @@ CUDA_GO = CGO_ENABLED=1 CGO_CFLAGS="-O2 -g -I$(CURDIR)/cuda/include -DOFFHOST_CU
 CUDA_TESTS = $(CUDA_GO) test -tags cuda
 HAS_CC = command -v $${CC:-cc} >/dev/null
 
-.PHONY: run test test-cuda test-cuda-driver race bench table lint fuzz policies traces record-check build build-go check-cuda-header emulator emulator-test emulator-sanitize
+.PHONY: run test test-cuda test-cuda-driver race bench table lint fuzz policies traces record-check build build-go check-cuda-header emulator emulator-test emulator-sanitize toolchains examples
 
 run: ## replay the default trace
 	$(GO) run ./cmd/offhost run
@@ -52,6 +52,13 @@ fuzz: ## each fuzz target for FUZZTIME
 
 policies: ## rebuild the built-in modules; needs Debian's clang-19 and lld-19
 	policies/build.sh
+
+toolchains: ## Rust, Zig and AssemblyScript for the examples, into bin/toolchains; needs Debian
+	examples/policies/toolchains.sh bin/toolchains
+
+examples: toolchains ## rebuild the examples' modules
+	PATH="$(CURDIR)/bin/toolchains/bin:$$PATH" REQUIRE_TOOLS=1 \
+		$(GO) test ./examples/policies -run TestPagesBuildTheirModules -update
 
 traces: ## rebuild the shipped traces
 	$(GO) generate ./host/trace/library

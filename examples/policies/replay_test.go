@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -157,25 +156,4 @@ func tightest(t *testing.T, name string, policy host.Policy) units.Bytes {
 		}
 	}
 	return 10
-}
-
-// ready tells a policy its configuration and which components there are.
-func ready(t testing.TB, p host.Policy, config string, components ...abi.Event) {
-	t.Helper()
-	tell(t, p, abi.Event{Kind: abi.Config, Component: abi.None}, config)
-	for _, c := range components {
-		c.Kind = abi.Component
-		tell(t, p, c, "")
-	}
-}
-
-// tell delivers one event.
-func tell(t testing.TB, p host.Policy, ev abi.Event, payload string) []abi.Decision {
-	t.Helper()
-	ev.PayloadLen = uint32(len(payload))
-	answer, err := p.Decide(&ev, []byte(payload))
-	if err != nil {
-		t.Fatalf("%v: %v", ev.Kind, err)
-	}
-	return slices.Clone(answer)
 }
