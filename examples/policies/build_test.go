@@ -36,6 +36,8 @@ var built = []struct {
 	toolchain
 }{
 	{"minimal", "minimal.wasm", clang},
+	{"accelerate-chain", "accelerate_chain.wasm", clang},
+	{"greedy-dual", "greedy_dual.wasm", rust},
 	{"lru/assemblyscript", "lru.wasm", assemblyScript},
 	{"lru/c", "lru.wasm", clang},
 	{"lru/rust", "lru.wasm", rust},
@@ -46,6 +48,7 @@ var built = []struct {
 // The modules in Go are not kept: whoever builds offhost builds them, too.
 var goModules = []struct{ dir, module string }{
 	{"lru/go", "lru.wasm"},
+	{"markov", "markov.wasm"},
 }
 
 // buildGo runs the commands on a page of goModules.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -136,7 +137,7 @@ func replayed(t *testing.T, name string, policy host.Policy, tenths units.Bytes,
 	policy.Suspend()
 	r, err = replay.Run(context.Background(), replay.Config{
 		Source: src, Policy: replay.Module{Policy: policy}, PolicyConfig: user, Budget: weights * tenths / 10,
-		IgnoreWorkspace: true, H2D: 25e9, D2H: 25e9, Pageable: 6e9, Baselines: []string{replay.LRU, replay.Optimum},
+		IgnoreWorkspace: true, H2D: 25e9, D2H: 25e9, Pageable: 6e9, Baselines: []string{replay.LRU, replay.Accelerate},
 	})
 	if inadmissible := (*replay.Inadmissible)(nil); errors.As(err, &inadmissible) {
 		return nil, false
@@ -156,4 +157,15 @@ func tightest(t *testing.T, name string, policy host.Policy) units.Bytes {
 		}
 	}
 	return 10
+}
+
+// tell delivers one event.
+func tell(t testing.TB, p host.Policy, ev abi.Event, payload string) []abi.Decision {
+	t.Helper()
+	ev.PayloadLen = uint32(len(payload))
+	answer, err := p.Decide(&ev, []byte(payload))
+	if err != nil {
+		t.Fatalf("%v of %d: %v", ev.Kind, ev.Component, err)
+	}
+	return slices.Clone(answer)
 }

@@ -3,7 +3,11 @@
 // a window of 66 KiB to one that has them.
 package state
 
-import "github.com/offhost/offhost/abi/sdk/go/internal/window"
+import (
+	"encoding/binary"
+
+	"github.com/offhost/offhost/abi/sdk/go/internal/window"
+)
 
 // A Keeper is a policy that learns.
 type Keeper interface {
@@ -25,21 +29,29 @@ type Writer struct {
 	full bool
 }
 
-func (w *Writer) put(v uint64, bytes int) {
-	if w.full = w.full || len(w.area)-w.at < bytes; w.full {
-		return
+// Bytes returns the place of the next n bytes, to be filled in, or nil if they do not fit.
+// Where there is much to write it costs less fuel than integers one by one.
+func (w *Writer) Bytes(n int) []byte {
+	if w.full = w.full || len(w.area)-w.at < n; w.full {
+		return nil
 	}
-	for i := range bytes {
-		w.area[w.at+i] = byte(v >> (8 * i))
-	}
-	w.at += bytes
+	w.at += n
+	return w.area[w.at-n : w.at]
 }
 
 // Uint32 writes 4 bytes.
-func (w *Writer) Uint32(v uint32) { w.put(uint64(v), 4) }
+func (w *Writer) Uint32(v uint32) {
+	if b := w.Bytes(4); b != nil {
+		binary.LittleEndian.PutUint32(b, v)
+	}
+}
 
 // Uint64 writes 8 bytes.
-func (w *Writer) Uint64(v uint64) { w.put(v, 8) }
+func (w *Writer) Uint64(v uint64) {
+	if b := w.Bytes(8); b != nil {
+		binary.LittleEndian.PutUint64(b, v)
+	}
+}
 
 // A Reader reads what a Writer wrote.
 type Reader struct {
@@ -47,22 +59,31 @@ type Reader struct {
 	short bool
 }
 
-func (r *Reader) get(bytes int) (v uint64) {
-	if r.short = r.short || len(r.rest) < bytes; r.short {
-		return 0
+// Bytes returns the next n bytes, or nil if they are not there.
+func (r *Reader) Bytes(n int) []byte {
+	if r.short = r.short || len(r.rest) < n; r.short {
+		return nil
 	}
-	for i := range bytes {
-		v |= uint64(r.rest[i]) << (8 * i)
-	}
-	r.rest = r.rest[bytes:]
-	return v
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
 }
 
 // Uint32 reads 4 bytes; 0 if they are not there.
-func (r *Reader) Uint32() uint32 { return uint32(r.get(4)) }
+func (r *Reader) Uint32() uint32 {
+	if b := r.Bytes(4); b != nil {
+		return binary.LittleEndian.Uint32(b)
+	}
+	return 0
+}
 
 // Uint64 reads 8 bytes; 0 if they are not there.
-func (r *Reader) Uint64() uint64 { return r.get(8) }
+func (r *Reader) Uint64() uint64 {
+	if b := r.Bytes(8); b != nil {
+		return binary.LittleEndian.Uint64(b)
+	}
+	return 0
+}
 
 // Len returns how many bytes are left.
 func (r *Reader) Len() int { return len(r.rest) }
