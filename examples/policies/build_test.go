@@ -38,6 +38,7 @@ var built = []struct {
 	{"minimal", "minimal.wasm", clang},
 	{"accelerate-chain", "accelerate_chain.wasm", clang},
 	{"greedy-dual", "greedy_dual.wasm", rust},
+	{"lfu-aging", "lfu_aging.wasm", assemblyScript},
 	{"lru/assemblyscript", "lru.wasm", assemblyScript},
 	{"lru/c", "lru.wasm", clang},
 	{"lru/rust", "lru.wasm", rust},

@@ -1,12 +1,17 @@
 package policies_test
 
 import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/offhost/offhost/abi"
 	"github.com/offhost/offhost/host/replay"
+	"github.com/offhost/offhost/host/trace"
 	"github.com/offhost/offhost/host/trace/library"
 	"github.com/offhost/offhost/runtime"
 )
@@ -227,5 +232,97 @@ func TestMarkovOnBlocks(t *testing.T) {
 	lru := r.Baselines[0]
 	if r.Faults != 0 || r.PrefetchedBytes == 0 || r.H2DBytes >= *lru.H2DBytes || r.StallNS >= *lru.StallNS {
 		t.Errorf("%d faults, %d bytes ahead; %d bytes and %d ns, lru %d and %d", r.Faults, r.PrefetchedBytes, r.H2DBytes, r.StallNS, *lru.H2DBytes, *lru.StallNS)
+	}
+}
+
+// experts is a trace of a model that calls some of its experts in each layer: which ones
+// is random, but a few are asked for far more often than the rest (by Zipf's law), and
+// after half of the requests others are.
+func experts(layers, each, requests int) trace.Opener {
+	var b strings.Builder
+	fmt.Fprintln(&b, `{"kind":"trace","format":"offhost.trace/1","name":"experts"}`)
+	var names []string
+	for layer := range layers {
+		for expert := range each {
+			names = append(names, fmt.Sprintf(`"layer.%d.expert.%d"`, layer, expert))
+			fmt.Fprintf(&b, `{"kind":"component","name":%s,"bytes":%d}`+"\n", names[len(names)-1], 128<<20)
+		}
+	}
+	fmt.Fprintf(&b, `{"kind":"pipeline","name":"moe","components":[%s]}`+"\n", strings.Join(names, ","))
+	r := rand.New(rand.NewPCG(1, 2))
+	zipf := rand.NewZipf(r, 1.2, 1, uint64(each-1))
+	for request := 1; request <= requests; request++ {
+		fmt.Fprintf(&b, `{"kind":"begin","request":%d,"pipeline":"moe"}`+"\n", request)
+		for layer := range layers {
+			expert := int(zipf.Uint64())
+			if request > requests/2 {
+				expert = each - 1 - expert
+			}
+			fmt.Fprintf(&b, `{"kind":"call","component":%s,"compute_ns":1000000}`+"\n", names[layer*each+expert])
+		}
+		fmt.Fprintf(&b, `{"kind":"end","request":%d}`+"\n", request)
+	}
+	return func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(b.String())), nil }
+}
+
+// What is popular stays, and when other experts become popular they do: without aging the
+// old ones would keep their place.
+func TestLFUAgingOnExperts(t *testing.T) {
+	open := experts(8, 16, 400)
+	p := load(t, read(t, "lfu-aging/lfu_aging.wasm"), runtime.Config{})
+	moved := map[string]int64{}
+	for _, halfLife := range []string{"200", "1000000"} {
+		r, ok := replayedTrace(t, open, p, 3, map[string]string{"half_life": halfLife})
+		if !ok || r.Faults != 0 || r.Rejected != 0 {
+			t.Fatalf("half life %s: %v, %d faults, %d rejected", halfLife, ok, r.Faults, r.Rejected)
+		}
+		moved[halfLife], moved["lru"] = r.H2DBytes, *r.Baselines[0].H2DBytes
+	}
+	t.Logf("bytes to the device: %v", moved)
+	if moved["200"] >= moved["lru"] {
+		t.Errorf("it moves %d bytes, lru %d", moved["200"], moved["lru"])
+	}
+	if moved["200"] >= moved["1000000"] {
+		t.Errorf("it moves %d bytes, without aging %d", moved["200"], moved["1000000"])
+	}
+}
+
+// Names that were called often are evicted last by the instance that restores them.
+func TestLFUAgingRemembers(t *testing.T) {
+	module := read(t, "lfu-aging/lfu_aging.wasm")
+	began := func() *runtime.Policy {
+		p := load(t, module, runtime.Config{})
+		for id := range uint32(3) {
+			for _, kind := range []abi.Kind{abi.Component, abi.Loaded} {
+				tell(t, p, abi.Event{Kind: kind, Component: id, Bytes: 100, Resident: 100, NameHash: uint64(id) + 1}, "")
+			}
+		}
+		return p
+	}
+	p := began()
+	for id, calls := range []int{2, 3, 1} {
+		for range calls {
+			for _, kind := range []abi.Kind{abi.Call, abi.Done} {
+				tell(t, p, abi.Event{Kind: kind, Component: uint32(id), Bytes: 100, Resident: 100}, "")
+			}
+		}
+	}
+	blob, err := p.Save()
+	if err != nil {
+		t.Fatal(err)
+	}
+	need, want := abi.Event{Kind: abi.Need, Component: abi.None, Amount: 300}, []uint32{2, 0, 1}
+	if got := victims(tell(t, p, need, "")); !cmp.Equal(got, want) {
+		t.Errorf("%v are evicted, want %v", got, want)
+	}
+	p = began()
+	if ok, err := p.Restore(blob); !ok || err != nil {
+		t.Fatalf("restored: %v, %v", ok, err)
+	}
+	if got := victims(tell(t, p, need, "")); !cmp.Equal(got, want) {
+		t.Errorf("after a restore %v are evicted, want %v", got, want)
+	}
+	if ok, err := p.Restore([]byte("no blob")); ok || err != nil {
+		t.Errorf("what is no blob: %v, %v, want it declined", ok, err)
 	}
 }

@@ -117,14 +117,20 @@ func (b *bare) decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
 	return b.answer, err
 }
 
-// replayed runs a shipped trace through a fresh instance of a policy, at a budget in tenths of what all of
-// its components take. ok is false if some call cannot be admitted with it.
+// replayed runs a shipped trace through a fresh instance of a policy, at a budget in
+// tenths of what all of its components take. ok is false if some call cannot be
+// admitted with it.
 func replayed(t *testing.T, name string, policy host.Policy, tenths units.Bytes, user map[string]string) (r *report.Report, ok bool) {
 	t.Helper()
 	open, err := library.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return replayedTrace(t, open, policy, tenths, user)
+}
+
+func replayedTrace(t *testing.T, open trace.Opener, policy host.Policy, tenths units.Bytes, user map[string]string) (r *report.Report, ok bool) {
+	t.Helper()
 	src, err := trace.OpenRequests(open, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -251,12 +251,12 @@ export function saving(): void {
   blobFits = true;
 }
 
-/** Writes so many bytes of a value, little-endian, 1 to 8. */
-export function put(value: u64, bytes: u32): void {
-  blobFits = blobFits && blobEnd - blobAt >= bytes;
+/** Writes a number, little-endian, in as many bytes as its type has: put<u64>(n). */
+export function put<T>(value: T): void {
+  blobFits = blobFits && blobEnd - blobAt >= <u32>sizeof<T>();
   if (!blobFits) return;
-  for (let i: u32 = 0; i < bytes; i++) store<u8>(payload() + blobAt + i, <u8>(value >> (8 * i)));
-  blobAt += bytes;
+  store<T>(payload() + blobAt, value);
+  blobAt += <u32>sizeof<T>();
 }
 
 /** What offhost_v1_save is to return: 0 if something did not fit. */
@@ -272,12 +272,11 @@ export function restoring(len: u32): void {
 }
 
 /** Reads what put wrote; 0 if it is not there. */
-export function get(bytes: u32): u64 {
-  blobFits = blobFits && blobEnd - blobAt >= bytes;
-  if (!blobFits) return 0;
-  let value: u64 = 0;
-  for (let i: u32 = 0; i < bytes; i++) value |= <u64>load<u8>(payload() + blobAt + i) << (8 * i);
-  blobAt += bytes;
+export function get<T>(): T {
+  blobFits = blobFits && blobEnd - blobAt >= <u32>sizeof<T>();
+  if (!blobFits) return <T>0;
+  const value = load<T>(payload() + blobAt);
+  blobAt += <u32>sizeof<T>();
   return value;
 }
 
