@@ -44,6 +44,7 @@ var built = []struct {
 	{"lru/rust", "lru.wasm", rust},
 	{"lru/wat", "lru.wasm", wabt},
 	{"lru/zig", "lru.wasm", zig},
+	{"sets", "sets.wasm", zig},
 }
 
 // The modules in Go are not kept: whoever builds offhost builds them, too.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -324,5 +325,74 @@ func TestLFUAgingRemembers(t *testing.T) {
 	}
 	if ok, err := p.Restore([]byte("no blob")); ok || err != nil {
 		t.Errorf("what is no blob: %v, %v, want it declined", ok, err)
+	}
+}
+
+// What a call evicts is what no set allows beside it, by the set for which that costs
+// least.
+func TestSets(t *testing.T) {
+	names := []string{"llama", "qwen", "whisper", "embed.small", "embed.large", "llama-70b", "other"}
+	const sets = "set.1-daily=llama|qwen  whisper embed.*\nset.2-large=llama-70b embed.*\n"
+	for name, c := range map[string]struct {
+		config   string
+		called   string
+		resident []string
+		want     []string
+	}{
+		"the alternative goes":                {sets, "qwen", []string{"llama", "whisper", "embed.small"}, []string{"llama"}},
+		"what is in another set only goes":    {sets, "llama", []string{"llama-70b", "embed.large"}, []string{"llama-70b"}},
+		"all but what both sets have":         {sets, "llama-70b", []string{"llama", "qwen", "whisper", "embed.small"}, []string{"llama", "qwen", "whisper"}},
+		"what is in no set stays":             {sets, "llama", []string{"other", "qwen"}, []string{"qwen"}},
+		"what is in no set evicts nothing":    {sets, "other", []string{"llama", "whisper"}, nil},
+		"the set that costs least":            {sets, "embed.small", []string{"llama-70b", "llama"}, []string{"llama-70b"}},
+		"the other, if that is dearer":        {"cost.llama-70b=2.5\n" + sets, "embed.small", []string{"llama-70b", "llama"}, []string{"llama"}},
+		"a factor below one":                  {"cost.llama=.5\n" + sets, "embed.small", []string{"llama-70b", "llama"}, []string{"llama"}},
+		"a cost that is none is not used":     {"cost.llama=free\n" + sets, "embed.small", []string{"llama-70b", "llama"}, []string{"llama-70b"}},
+		"without sets nothing is decided":     {"", "llama", []string{"qwen"}, nil},
+		"names match as a whole unless by *":  {"set.a=emb qwen\nset.b=embed.* llama\n", "embed.small", []string{"qwen", "llama"}, []string{"qwen"}},
+		"a name has its first place in a set": {"set.a=llama|* qwen\n", "llama", []string{"whisper"}, []string{"whisper"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := load(t, read(t, "sets/sets.wasm"), runtime.Config{})
+			tell(t, p, abi.Event{Kind: abi.Config, Component: abi.None}, c.config)
+			component := func(kind abi.Kind, name string, resident uint64) []abi.Decision {
+				ev := abi.Event{Kind: kind, Component: uint32(slices.Index(names, name)), Bytes: 64 << 20, Resident: resident, LoadCost: 1000}
+				payload := ""
+				if kind == abi.Component {
+					payload = name
+				}
+				return tell(t, p, ev, payload)
+			}
+			for _, name := range names {
+				component(abi.Component, name, 0)
+			}
+			for _, name := range c.resident {
+				component(abi.Loaded, name, 64<<20)
+			}
+			var got []string
+			for _, id := range victims(component(abi.Call, c.called, 0)) {
+				got = append(got, names[id])
+			}
+			if d := cmp.Diff(c.want, got); d != "" {
+				t.Errorf("(-want +got)\n%s", d)
+			}
+		})
+	}
+}
+
+// One pipeline at a time, by configuration alone.
+func TestSetsOnThreePipelines(t *testing.T) {
+	p := load(t, read(t, "sets/sets.wasm"), runtime.Config{})
+	r, ok := replayed(t, "three-pipelines", p, 10, map[string]string{"set.all": "flux.*|sdxl.*|wan.*"})
+	if !ok || r.Faults != 0 || r.Rejected != 0 {
+		t.Fatalf("%v, %d faults, %d rejected", ok, r.Faults, r.Rejected)
+	}
+	var weights int64
+	for _, c := range r.PerComponent {
+		weights += c.Bytes
+	}
+	// Every request finds another pipeline's components there, and loads all of its own.
+	if r.H2DBytes != 3*weights {
+		t.Errorf("%d bytes to the device, want three times the %d of all components", r.H2DBytes, weights)
 	}
 }
