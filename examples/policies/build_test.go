@@ -54,7 +54,7 @@ var goModules = []struct{ dir, module string }{
 }
 
 // buildGo runs the commands on a page of goModules.
-func buildGo(t *testing.T, tree, dir, module string) []byte {
+func buildGo(t testing.TB, tree, dir, module string) []byte {
 	t.Helper()
 	dir = filepath.Join(tree, "examples/policies", dir)
 	runPage(t, dir)
@@ -120,7 +120,7 @@ func (c toolchain) need(t *testing.T) {
 
 // copyTree copies what the pages' commands read: the ABI with its SDKs, the examples
 // without what was built, and Go's list of modules.
-func copyTree(t *testing.T) string {
+func copyTree(t testing.TB) string {
 	t.Helper()
 	root, to := "../..", t.TempDir()
 	for _, part := range []string{"abi", "examples/policies", "go.mod", "go.sum"} {
@@ -158,7 +158,7 @@ func copyTree(t *testing.T) string {
 }
 
 // runPage runs the commands of a page's first indented block that build something.
-func runPage(t *testing.T, dir string) {
+func runPage(t testing.TB, dir string) {
 	t.Helper()
 	var script string
 	for line := range strings.Lines(string(read(t, filepath.Join(dir, "README.md")))) {

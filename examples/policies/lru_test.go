@@ -79,7 +79,7 @@ type namedModule struct {
 }
 
 // lrus are the modules of the differential set.
-func lrus(t *testing.T) (list []namedModule) {
+func lrus(t testing.TB) (list []namedModule) {
 	t.Helper()
 	for _, language := range []string{"assemblyscript", "c", "rust", "wat", "zig"} {
 		list = append(list, namedModule{language, read(t, "lru/"+language+"/lru.wasm")})

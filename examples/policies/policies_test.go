@@ -25,7 +25,7 @@ func needTool(t *testing.T, name string) {
 	t.Skipf("needs %s", name)
 }
 
-func read(t *testing.T, path string) []byte {
+func read(t testing.TB, path string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
