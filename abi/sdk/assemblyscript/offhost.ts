@@ -316,9 +316,17 @@ export function component(id: u32): Component {
 export namespace world {
   /** Ids from here on were never told of. */
   export let end: u32 = 0;
-  /** Of the budget, what is neither used nor promised. */
-  export let free: u64 = 0;
-  export let budget: u64 = 0;
+  /** Of the budget, what is neither used nor promised: every event says it. */
+  // @ts-ignore: decorator
+  @inline
+  export function free(): u64 {
+    return event.free;
+  }
+  // @ts-ignore: decorator
+  @inline
+  export function budget(): u64 {
+    return event.budget;
+  }
   /** The unit in which components move, in bytes. */
   export let chunkBytes: u64 = 32 << 20;
 }
@@ -338,8 +346,6 @@ let moment: u32 = 0;
  */
 export function follow(): bool {
   const e = event;
-  world.free = e.free;
-  world.budget = e.budget;
   const kind = e.kind;
   switch (kind) {
     case Kind.CONFIG: {

@@ -52,8 +52,8 @@ export function offhost_v1_event(len: u32): i32 {
       prefetch(id, frees(id, event.amount), <u16>evictable(id) + 2 * <u16>component(id).known);
     }
     evictPart(0, event.amount, 9);
-    retain(world.end, world.free, 0);
-    retain(world.end, world.budget, 0);
+    retain(world.end, world.free(), 0);
+    retain(world.end, world.budget(), 0);
   } else if (event.kind == 99) {
     retain(0, follows, 0);
   }
