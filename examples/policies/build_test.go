@@ -1,3 +1,5 @@
+//go:build !race
+
 package policies_test
 
 import (
@@ -175,4 +177,18 @@ func runPage(t testing.TB, dir string) {
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", script, err, said)
 	}
+}
+
+type namedModule struct {
+	name string
+	wasm []byte
+}
+
+// lrus are the modules of the differential set.
+func lrus(t testing.TB) (list []namedModule) {
+	t.Helper()
+	for _, language := range []string{"assemblyscript", "c", "rust", "wat", "zig"} {
+		list = append(list, namedModule{language, read(t, "lru/"+language+"/lru.wasm")})
+	}
+	return append(list, namedModule{"go", buildGo(t, copyTree(t), "lru/go", "lru.wasm")})
 }

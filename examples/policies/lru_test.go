@@ -72,17 +72,3 @@ func TestTheLRUsDecideAlike(t *testing.T) {
 		}
 	}
 }
-
-type namedModule struct {
-	name string
-	wasm []byte
-}
-
-// lrus are the modules of the differential set.
-func lrus(t testing.TB) (list []namedModule) {
-	t.Helper()
-	for _, language := range []string{"assemblyscript", "c", "rust", "wat", "zig"} {
-		list = append(list, namedModule{language, read(t, "lru/"+language+"/lru.wasm")})
-	}
-	return append(list, namedModule{"go", buildGo(t, copyTree(t), "lru/go", "lru.wasm")})
-}
