@@ -31,8 +31,9 @@ type Limits struct {
 	// RefillPerByte for each byte of the event's payload: what has more to look at may
 	// look longer. It bounds what a policy may spend for long. The default,
 	// DefaultRefill, is 9 µs an event at most, and what the built-in policies need for
-	// two answers over 64 components in the five events of a call. A fresh instance has
-	// saved nothing, so that nothing is earned by trapping.
+	// two answers over 64 components in the five events of a call. CONFIG, which begins an
+	// instance's life, brings all of Fuel: much is touched for the first time then. Little is
+	// earned by trapping, since a policy that does it three times in a minute is put aside.
 	Refill uint64
 	// StartFuel is what starting may spend in all: the start function, _initialize
 	// and the lending of the window. The default is DefaultStartFuel: Go's runtime

@@ -87,6 +87,9 @@ func (p *Policy) Decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
 		in.components = max(in.components, ev.Component+1)
 	}
 	given := min(in.saved+p.refillFor(in, len(payload)), p.fuel)
+	if ev.Kind == abi.Config {
+		given = p.fuel
+	}
 	p.call = [2]uint64{abi.EventSize, given}
 	if err := in.event.CallWithStack(context.Background(), p.call[:]); err != nil {
 		fn, reason := p.explain(in, given, err)
