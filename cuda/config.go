@@ -122,5 +122,8 @@ func ownWorker() (*exec.Cmd, error) {
 	return cmd, nil
 }
 
+// ErrTold is in an error of Serve that the host has heard of, and tells people.
+var ErrTold = errors.New("the host was told")
+
 // ErrNotBuilt is why a program cannot have a worker.
 var ErrNotBuilt = errors.New("this binary was built without CUDA: build it with `make build`")

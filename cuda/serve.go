@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/offhost/offhost/cuda/internal/wire"
@@ -23,5 +24,9 @@ func Serve() error {
 	if err != nil {
 		return errors.Join(errors.New("a worker is started by its host, not by hand"), err)
 	}
-	return worker.Serve(conn, worker.Config{})
+	err = worker.Serve(conn, worker.Config{})
+	if errors.Is(err, worker.ErrTold) {
+		return fmt.Errorf("%w: %w", ErrTold, err)
+	}
+	return err
 }

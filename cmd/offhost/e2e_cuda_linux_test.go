@@ -152,4 +152,7 @@ func TestWithoutADriver(t *testing.T) {
 	}
 	shell{}.succeeds(t, "run", "--requests", "1", "--baselines", "none")
 	shell{}.fails(t, 1, "the CUDA driver could not be loaded: /nowhere/libcuda.so.1", "run", "--device", "cuda")
+	if said := (shell{}).run(t, "run", "--device", "cuda").stderr; strings.Count(said, "could not be loaded") != 1 {
+		t.Errorf("it is said more than once:\n%s", said)
+	}
 }

@@ -20,6 +20,7 @@ import (
 	"syscall"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
+	"github.com/offhost/offhost/cuda"
 	"github.com/offhost/offhost/host/report"
 )
 
@@ -91,6 +92,9 @@ func (a *app) main(ctx context.Context, args []string) int {
 	}
 	if a.stdout.closed && errors.Is(err, syscall.EPIPE) {
 		return exitFailed // as whoever has read enough of it knows
+	}
+	if errors.Is(err, cuda.ErrTold) {
+		return exitFailed // a worker's host says it once
 	}
 	fmt.Fprintf(a.stderr, "offhost: %s\n", render.Sentence(err.Error()))
 	var coded interface{ ExitCode() int }

@@ -42,6 +42,9 @@ type Config struct {
 	Inject func(string) error
 }
 
+// ErrTold is in an error of Serve that the host has heard of.
+var ErrTold = errors.New("the host was told")
+
 // ErrDeviceLost is in the error of Serve when the device is lost to this process.
 var ErrDeviceLost = errors.New("the GPU is lost to this process")
 
@@ -165,7 +168,7 @@ func (w *worker) fail(err error) {
 		if w.ctx != nil && w.lost(err) {
 			err = fmt.Errorf("%w: %w", ErrDeviceLost, err)
 		}
-		w.failure = err
+		w.failure = fmt.Errorf("%w: %w", ErrTold, err)
 		w.say(&wire.FromWorker{Failed: &wire.Failed{Err: clip(err)}})
 		close(w.end)
 		w.conn.Close()
