@@ -113,6 +113,11 @@ CASE(entry_points_are_found_by_name_and_version, ANY) {
   CHECK(!p && status == CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND);
   OK(d.cuGetProcAddress_v2("cuMemAlloc", &p, 12000, CU_GET_PROC_ADDRESS_LEGACY_STREAM, NULL));
   CHECK(p != NULL);
+}
+
+/* A real driver reads the name without looking whether there is one, and crashes. */
+CASE(an_entry_point_needs_a_name, MISUSE) {
+  void *p = NULL;
   IS(d.cuGetProcAddress_v2(NULL, &p, 12000, CU_GET_PROC_ADDRESS_DEFAULT, NULL),
      CUDA_ERROR_INVALID_VALUE);
 }

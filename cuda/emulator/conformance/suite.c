@@ -18,7 +18,7 @@
 
 #include "suite.h"
 
-enum { SKIPPED = 77, SECONDS = 60, JOBS = 8 };
+enum { SKIPPED = 77, SECONDS = 30, JOBS = 8 };
 
 struct driver d;
 void *library;

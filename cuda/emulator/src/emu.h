@@ -148,7 +148,7 @@ struct physical {
   ino_t inode;
   int fd;
   uint64_t size;
-  bool exportable;
+  bool exportable, imported;
   unsigned references;  /* handles, mappings, operations */
   unsigned handles;     /* how often the handle has to be released */
   uint64_t handle;      /* 0: none */

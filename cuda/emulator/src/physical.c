@@ -59,7 +59,9 @@ CUresult physical_import(int fd, struct physical **imported) {
     say("cannot keep a descriptor: %s", strerror(errno));
     return CUDA_ERROR_OPERATING_SYSTEM;
   }
-  return adopt(own, inode, size, exportable, false, imported);
+  CUresult result = adopt(own, inode, size, exportable, false, imported);
+  if (!result) (*imported)->imported = true;
+  return result;
 }
 
 struct physical *physical_keep(struct physical *p) {

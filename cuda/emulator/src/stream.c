@@ -367,12 +367,17 @@ struct host_call {
   void *data;
 };
 
+/* One host function runs at a time, whatever its stream. */
+static pthread_mutex_t calling_host = PTHREAD_MUTEX_INITIALIZER;
+
 static int64_t call_host(struct operation *op, int64_t earliest) {
   struct host_call *h = op->data;
   unlock();
+  pthread_mutex_lock(&calling_host);
   in_callback(true);
   h->function(h->data);
   in_callback(false);
+  pthread_mutex_unlock(&calling_host);
   lock();
   int64_t at = now();
   return at > earliest ? at : earliest;

@@ -86,7 +86,8 @@ static CUresult properties(CUmemAllocationProp *prop, CUmemGenericAllocationHand
 static CUresult export(int *fd, CUmemGenericAllocationHandle handle, CUmemAllocationHandleType type,
                        unsigned long long flags) {
   struct physical *p = find(handle);
-  if (!fd || !p || flags || type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR || !p->exportable)
+  if (!fd || !p || flags || type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR || !p->exportable ||
+      p->imported)
     return CUDA_ERROR_INVALID_VALUE;
   int duplicate = fcntl(p->fd, F_DUPFD, 3);
   if (duplicate < 0) {
@@ -145,8 +146,9 @@ static CUresult map(uint64_t address, uint64_t size, uint64_t offset,
                     CUmemGenericAllocationHandle handle, unsigned long long flags) {
   struct physical *p = find(handle);
   struct reservation *r = around(address, size);
-  if (!p || !r || flags || offset || !aligned(address) || !aligned(size) || size > p->size)
+  if (!p || !r || flags || offset || !aligned(address) || !aligned(size))
     return CUDA_ERROR_INVALID_VALUE;
+  if (size != p->size) return CUDA_ERROR_NOT_SUPPORTED;
   return space_map(r, address, size, p) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
