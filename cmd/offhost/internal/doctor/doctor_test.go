@@ -354,6 +354,8 @@ func TestWhatCameOfTryingCUDA(t *testing.T) {
 	lacks.Missing = []string{"cuMemCreate"}
 	alone := works
 	alone.GPUs = []doctor.GPU{{Name: "NVIDIA GeForce RTX 4090", UUID: "GPU-1", VirtualMemory: true}}
+	onOne := works
+	onOne.GPUs = []doctor.GPU{{Name: "NVIDIA H100 80GB HBM3", UUID: "GPU-3", VirtualMemory: true, Export: true}}
 	standIn := works
 	standIn.StandIn = true
 	for name, c := range map[string]struct {
@@ -364,7 +366,8 @@ func TestWhatCameOfTryingCUDA(t *testing.T) {
 		found  string
 		status string
 	}{
-		"works":              {works, source(workstation), true, "exercised", "not been seen on a GPU", "note"},
+		"works":              {works, source(workstation), true, "exercised", "not on this GPU", "note"},
+		"seen":               {onOne, source(workstation), true, "exercised", "have run on such a GPU", "ok"},
 		"no driver":          {doctor.Trial{Err: errors.New("cannot open it")}, source(workstation), false, "cuda_driver", "cannot open it", "missing"},
 		"no GPU":             {doctor.Trial{Library: "l", Driver: "12.4"}, source(workstation), false, "gpu", "has none", "missing"},
 		"an old GPU":         {old, source(workstation), false, "memory", "cannot map memory", "missing"},
