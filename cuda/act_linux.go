@@ -83,7 +83,7 @@ func (d *Device) refuse(x *act, st host.Status, why error) {
 	if x.read != nil {
 		close(x.read)
 	} else if !x.silent {
-		d.complete(host.Completion{Op: x.Op, Status: st, Err: why})
+		d.inbox.Put(host.Completion{Op: x.Op, Status: st, Err: why})
 	}
 }
 
@@ -133,9 +133,9 @@ func (d *Device) Compute(call host.CallID, c host.ID, least time.Duration) {
 	switch {
 	case d.closed:
 	case int(c) >= len(d.cfg.Components):
-		d.complete(host.Completion{Call: call, Err: fmt.Errorf("component %d of %d", c, len(d.cfg.Components))})
+		d.inbox.Put(host.Completion{Call: call, Err: fmt.Errorf("component %d of %d", c, len(d.cfg.Components))})
 	case d.lost:
-		d.complete(host.Completion{Call: call, Err: fmt.Errorf("%w: %w", host.ErrLost, d.why)})
+		d.inbox.Put(host.Completion{Call: call, Err: fmt.Errorf("%w: %w", host.ErrLost, d.why)})
 	default:
 		d.computes[call] = true
 		d.out.push(&wire.ToWorker{Compute: &wire.Compute{Call: uint64(call), Component: int(c), LeastNS: int64(least)}})
@@ -171,7 +171,7 @@ func (d *Device) ended(m *wire.Done, epoch int) {
 	if m.Call != 0 {
 		if call := host.CallID(m.Call); d.computes[call] {
 			delete(d.computes, call)
-			d.complete(host.Completion{Call: call, Err: why})
+			d.inbox.Put(host.Completion{Call: call, Err: why})
 		}
 		return
 	}
@@ -191,7 +191,7 @@ func (d *Device) ended(m *wire.Done, epoch int) {
 		}
 		close(x.read)
 	case !x.silent:
-		d.complete(host.Completion{Op: x.Op, Status: m.Status, Err: why})
+		d.inbox.Put(host.Completion{Op: x.Op, Status: m.Status, Err: why})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/offhost/offhost/cuda/internal/wire"
 	"github.com/offhost/offhost/host"
+	"github.com/offhost/offhost/host/realtime"
 	"github.com/offhost/offhost/host/units"
 )
 
@@ -21,30 +22,26 @@ const slots = 6
 // goroutine; Wait, Now and Restore from one at a time.
 type Device struct {
 	cfg   Config
-	start time.Time
+	inbox *realtime.Inbox
 	ring  *ring
 	alive context.Context // until Close
 	end   context.CancelFunc
 
-	mu          sync.Mutex
-	p           *process        // nil while the device is lost
-	old         *process        // the last one that was
-	working     *sync.WaitGroup // the goroutines of the present or last worker
-	out         *outbox
-	asked       []chan<- units.Bytes // of free memory, in order
-	info        Info
-	epoch       int // of the worker
-	acts        map[host.OpID]*act
-	computes    map[host.CallID]bool
-	completions []host.Completion
-	last        time.Duration // that was told
-	lost        bool
-	closed      bool
-	stats       Stats
-	why         error // the last worker ended
-	reads       host.OpID
-
-	wake chan struct{}
+	mu       sync.Mutex
+	p        *process        // nil while the device is lost
+	old      *process        // the last one that was
+	working  *sync.WaitGroup // the goroutines of the present or last worker
+	out      *outbox
+	asked    []chan<- units.Bytes // of free memory, in order
+	info     Info
+	epoch    int // of the worker
+	acts     map[host.OpID]*act
+	computes map[host.CallID]bool
+	lost     bool
+	closed   bool
+	stats    Stats
+	why      error // the last worker ended
+	reads    host.OpID
 }
 
 var (
@@ -67,7 +64,7 @@ func New(ctx context.Context, cfg Config) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cuda device: %w", err)
 	}
-	d := &Device{cfg: cfg, start: time.Now(), acts: map[host.OpID]*act{}, computes: map[host.CallID]bool{}, wake: make(chan struct{}, 1)}
+	d := &Device{cfg: cfg, inbox: realtime.NewInbox(), acts: map[host.OpID]*act{}, computes: map[host.CallID]bool{}}
 	d.alive, d.end = context.WithCancel(context.Background())
 	if d.ring, err = newRing(slots, int64(cfg.Chunk)); err == nil {
 		if err = d.startWorker(ctx); err != nil {
@@ -200,7 +197,7 @@ func (d *Device) lose(why error) {
 		if a.read != nil {
 			close(a.read)
 		} else if !a.silent {
-			d.complete(host.Completion{Op: op, Status: host.Lost})
+			d.inbox.Put(host.Completion{Op: op, Status: host.Lost})
 		}
 	}
 	for _, ask := range d.asked {
@@ -209,17 +206,7 @@ func (d *Device) lose(why error) {
 	d.asked = nil
 	for call := range d.computes {
 		delete(d.computes, call)
-		d.complete(host.Completion{Call: call, Err: fmt.Errorf("%w: %w", host.ErrLost, why)})
-	}
-}
-
-// complete tells a completion, at this moment; the caller holds the lock.
-func (d *Device) complete(c host.Completion) {
-	c.Time = time.Since(d.start)
-	d.completions = append(d.completions, c)
-	select {
-	case d.wake <- struct{}{}:
-	default:
+		d.inbox.Put(host.Completion{Call: call, Err: fmt.Errorf("%w: %w", host.ErrLost, why)})
 	}
 }
 
@@ -282,10 +269,7 @@ func (d *Device) Close() error {
 	}
 	d.asked = nil
 	d.mu.Unlock()
-	select {
-	case d.wake <- struct{}{}:
-	default:
-	}
+	d.inbox.Close()
 	var err error
 	if p != nil {
 		err = p.quit()
@@ -294,47 +278,24 @@ func (d *Device) Close() error {
 	return errors.Join(err, d.ring.close())
 }
 
-// Wait implements host.Device. What completed while nobody waited is returned even when
-// until is past. An action whose completion is never told is not in flight.
+// Wait implements host.Device. An action whose completion is never told is not in flight.
 func (d *Device) Wait(until time.Duration) (host.Completion, bool) {
-	for {
-		d.mu.Lock()
-		if len(d.completions) > 0 && !d.closed {
-			c := d.completions[0]
-			d.completions = d.completions[1:]
-			c.Time = max(c.Time, d.last)
-			d.last = c.Time
-			d.mu.Unlock()
-			return c, true
-		}
-		idle := d.closed || until == host.Forever && d.awaited() == 0
-		d.mu.Unlock()
-		left := until - d.Now()
-		if idle || left <= 0 {
-			return host.Completion{}, false
-		}
-		if until == host.Forever {
-			<-d.wake
-			continue
-		}
-		timer := time.NewTimer(left)
-		select {
-		case <-d.wake:
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
+	return d.inbox.Wait(until, d.awaits)
 }
 
-// awaited is how much is in flight that will complete; the caller holds the lock.
-func (d *Device) awaited() int {
-	n := len(d.computes)
+// Now implements host.Device.
+func (d *Device) Now() time.Duration { return d.inbox.Now() }
+
+// awaits says whether anything that is in flight will complete.
+func (d *Device) awaits() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, a := range d.acts {
 		if !a.silent && a.read == nil {
-			n++
+			return true
 		}
 	}
-	return n
+	return len(d.computes) > 0
 }
 
 var _ host.Meter = (*Device)(nil)
@@ -365,14 +326,6 @@ func (d *Device) measured(m *wire.Memory) {
 	}
 	close(d.asked[0])
 	d.asked = d.asked[1:]
-}
-
-// Now implements host.Device.
-func (d *Device) Now() time.Duration {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.last = max(d.last, time.Since(d.start))
-	return d.last
 }
 
 // Stats is what a device did so far. Bytes are of weights.

@@ -3,7 +3,6 @@ package shm
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/units"
@@ -16,7 +15,7 @@ var errInjected = errors.New("a fault was asked for")
 func (d *Device) copyIn(j *job) {
 	defer j.stream.close()
 	d.begin(j, &d.in)
-	begun := time.Since(d.start)
+	begun := d.inbox.Elapsed()
 	st, err := d.load(j)
 	if st == host.OK {
 		end := d.link[0].next(j.submitted, begun, j.action.Weights)
@@ -105,7 +104,7 @@ func (d *Device) fill(j *job) error {
 			return err
 		}
 	}
-	j.copied = time.Since(d.start)
+	j.copied = d.inbox.Elapsed()
 	if !d.cfg.Verify {
 		return nil
 	}
@@ -141,7 +140,7 @@ func (d *Device) drain(j *job) (streamed int64, err error) {
 // copyBack copies a chunk to host memory; it stays on the device.
 func (d *Device) copyBack(j *job) {
 	d.begin(j, &d.back)
-	begun := time.Since(d.start)
+	begun := d.inbox.Elapsed()
 	st, err := d.save(j)
 	if st == host.OK {
 		end := d.link[1].next(j.submitted, begun, j.action.Weights)
@@ -183,7 +182,7 @@ func (d *Device) save(j *job) (host.Status, error) {
 		k.host[i] = k.sums[i]
 		return nil
 	})
-	j.copied = time.Since(d.start)
+	j.copied = d.inbox.Elapsed()
 	if err == nil && d.cfg.Verify {
 		err = d.crew.each(0, k.pieces(), func(i int) error { return d.checkBack(c, k, i, dst) })
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/offhost/offhost/host"
+	"github.com/offhost/offhost/host/realtime"
 	"github.com/offhost/offhost/host/units"
 )
 
@@ -14,7 +15,7 @@ import (
 // called from any goroutine; Wait and Now from one at a time.
 type Device struct {
 	cfg   Config
-	start time.Time
+	inbox *realtime.Inbox
 	pool  *pool
 	space *space
 	parts []*component
@@ -24,18 +25,14 @@ type Device struct {
 	link                         [2]schedule // of in and back
 	workers                      sync.WaitGroup
 
-	mu          sync.Mutex
-	completions []host.Completion
-	inFlight    int           // submitted, will complete
-	last        time.Duration // that was told
-	epoch       uint32        // how often the device was lost
-	lost        bool
-	closed      bool
-	halt        chan struct{} // closed when what runs is to end early: the device is lost, or closed
-	stats       Stats
-	verified    atomic.Int64
-
-	wake chan struct{} // something was completed, or the device closed
+	mu       sync.Mutex
+	inFlight int    // submitted, will complete
+	epoch    uint32 // how often the device was lost
+	lost     bool
+	closed   bool
+	halt     chan struct{} // closed when what runs is to end early: the device is lost, or closed
+	stats    Stats
+	verified atomic.Int64
 }
 
 var _ host.Worker = (*Device)(nil)
@@ -65,13 +62,13 @@ func New(cfg Config) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("shm device: %w", err)
 	}
-	d := &Device{cfg: cfg, wake: make(chan struct{}, 1), halt: make(chan struct{})}
+	d := &Device{cfg: cfg, halt: make(chan struct{})}
 	d.link[0] = schedule{rate: cfg.Pace.H2D, latency: cfg.Pace.Latency}
 	d.link[1] = schedule{rate: cfg.Pace.D2H, latency: cfg.Pace.Latency}
 	if err := d.build(); err != nil {
 		return nil, fmt.Errorf("shm device: %w", err)
 	}
-	d.start = time.Now()
+	d.inbox = realtime.NewInbox()
 	d.crew = newCrew(cfg.Workers-1, &d.workers)
 	for l, work := range map[*lane]func(*job){&d.in: d.copyIn, &d.back: d.copyBack, &d.releases: d.release, &d.computes: d.compute} {
 		d.workers.Go(func() { l.run(work) })
@@ -136,7 +133,7 @@ func (d *Device) teardown() error {
 
 // Submit implements host.Device.
 func (d *Device) Submit(a host.Action) {
-	j := &job{action: a, submitted: time.Since(d.start)}
+	j := &job{action: a, submitted: d.inbox.Elapsed()}
 	if d.cfg.Fault != nil {
 		j.fault = d.cfg.Fault(a)
 	}
@@ -161,7 +158,7 @@ func (d *Device) Submit(a host.Action) {
 
 // Compute implements host.Worker.
 func (d *Device) Compute(call host.CallID, c host.ID, least time.Duration) {
-	j := &job{action: host.Action{Component: c, Call: call}, submitted: time.Since(d.start), least: least}
+	j := &job{action: host.Action{Component: c, Call: call}, submitted: d.inbox.Elapsed(), least: least}
 	if int(c) < len(d.parts) {
 		j.c = d.parts[c]
 	} else {
@@ -225,7 +222,7 @@ func (d *Device) complete(j *job, st host.Status, err error) {
 	if j.epoch != d.epoch {
 		st, err = host.Lost, host.ErrLost
 	}
-	c := host.Completion{Time: time.Since(d.start), Op: j.action.Op, Call: j.action.Call, Status: st, Err: err}
+	c := host.Completion{Op: j.action.Op, Call: j.action.Call, Status: st, Err: err}
 	if c.Call != 0 {
 		c.Op, c.Status = 0, host.OK
 	}
@@ -235,58 +232,21 @@ func (d *Device) complete(j *job, st host.Status, err error) {
 	if err != nil && c.Call == 0 && st != host.Lost { // a call's error is in its completion
 		d.cfg.Logger.Warn("device action failed", "kind", j.action.Kind, "chunk", j.action.Chunk, "status", st, "error", err)
 	}
+	d.inbox.Put(c)
 	d.inFlight--
-	d.completions = append(d.completions, c)
-	d.signal()
-}
-
-func (d *Device) signal() {
-	select {
-	case d.wake <- struct{}{}:
-	default:
-	}
 }
 
 // Wait implements host.Device. An action whose completion is never told is not in flight.
-// What completed while nobody waited is returned even when until is past, so that a host
-// that was held up does not give up what was done in time.
 func (d *Device) Wait(until time.Duration) (host.Completion, bool) {
-	for {
+	return d.inbox.Wait(until, func() bool {
 		d.mu.Lock()
-		if len(d.completions) > 0 && !d.closed {
-			c := d.completions[0]
-			d.completions = d.completions[1:]
-			c.Time = max(c.Time, d.last)
-			d.last = c.Time
-			d.mu.Unlock()
-			return c, true
-		}
-		idle := d.closed || d.inFlight == 0 && until == host.Forever
-		d.mu.Unlock()
-		left := until - d.Now()
-		if idle || left <= 0 {
-			return host.Completion{}, false
-		}
-		if until == host.Forever {
-			<-d.wake
-			continue
-		}
-		timer := time.NewTimer(left)
-		select {
-		case <-d.wake:
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
+		defer d.mu.Unlock()
+		return d.inFlight > 0
+	})
 }
 
 // Now implements host.Device.
-func (d *Device) Now() time.Duration {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.last = max(d.last, time.Since(d.start))
-	return d.last
-}
+func (d *Device) Now() time.Duration { return d.inbox.Now() }
 
 // Memory is the address range of a component, which never changes. Only the chunks that
 // are on the device may be touched, and what a call does not hold may leave any time.
@@ -306,7 +266,7 @@ func (d *Device) Close() error {
 	}
 	d.closed = true
 	close(d.halt)
-	d.signal()
+	d.inbox.Close()
 	d.mu.Unlock()
 	for _, l := range d.lanes() {
 		l.close()

@@ -47,7 +47,7 @@ func (s *schedule) next(submitted, now time.Duration, n units.Bytes) time.Durati
 
 // sleepUntil waits for a time of the device's clock, or until the job is to end early.
 func (d *Device) sleepUntil(t time.Duration, j *job, a *alarm) {
-	if left := t - time.Since(d.start); left > coarse {
+	if left := t - d.inbox.Elapsed(); left > coarse {
 		timer := time.NewTimer(left - coarse)
 		defer timer.Stop()
 		select {
@@ -56,9 +56,9 @@ func (d *Device) sleepUntil(t time.Duration, j *job, a *alarm) {
 			return
 		}
 	}
-	if left := t - time.Since(d.start); left > fine {
+	if left := t - d.inbox.Elapsed(); left > fine {
 		a.sleep(left - fine)
 	}
-	for time.Since(d.start) < t {
+	for d.inbox.Elapsed() < t {
 	}
 }
