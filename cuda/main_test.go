@@ -63,7 +63,11 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	if err := flag.Set("rapid.checks", "150"); err != nil {
+	checks := "150"
+	if os.Getenv(driver.LibraryVariable) != "" {
+		checks = "30"
+	}
+	if err := flag.Set("rapid.checks", checks); err != nil {
 		panic(err)
 	}
 	flag.Parse()
@@ -107,6 +111,7 @@ func serve() error {
 		return err
 	}
 	cfg := worker.Config{}
+	cfg.Inject = refuse
 	if e, ok := emu.Open(); ok {
 		cfg.Inject = e.Inject
 	}
@@ -114,6 +119,16 @@ func serve() error {
 		return err
 	}
 	return leftNothing()
+}
+
+// refuse is what a driver does that cannot be told to fail: the fault comes before it.
+func refuse(fault string) error {
+	call, text, _ := strings.Cut(fault, ":")
+	code, err := strconv.Atoi(text)
+	if err != nil {
+		return fmt.Errorf("a fault %q on a real driver: want a function and a code", fault)
+	}
+	return &driver.Error{Call: call, Code: code}
 }
 
 // leftNothing asks the stand-in for what this process has not given back: a Go program

@@ -176,8 +176,8 @@ func (w *worker) queueCopy(c *copier, j *job) {
 	j.err = w.prepare(j)
 	if j.err == nil && j.Kind == wire.CopyIn {
 		j.err = w.mapNew(j.k)
-		j.outOfMemory = driver.OutOfMemory(j.err)
 	}
+	j.outOfMemory = driver.OutOfMemory(j.err)
 	if j.err == nil {
 		if w.hello.Pageable {
 			j.err = w.copyPageable(j)
