@@ -133,7 +133,7 @@ func (l *loader) decode(context.Context) (string, error) {
 		return "", fmt.Errorf("%w: %w", ErrModule, err)
 	}
 	l.m = m
-	md, warnings := readMetadata(m.Customs)
+	md, warnings := ReadMetadata(m.Customs)
 	l.p.info.Metadata = md
 	if l.cfg.Name == "" && md.Name != "" {
 		l.p.info.Name = md.Name

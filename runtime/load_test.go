@@ -201,7 +201,7 @@ func TestMetadata(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			md, warnings := readMetadata(tt.customs)
+			md, warnings := ReadMetadata(tt.customs)
 			if diff := cmp.Diff(tt.want, md); diff != "" {
 				t.Errorf("metadata (-want +got):\n%s", diff)
 			}

@@ -26,10 +26,10 @@ type Metadata struct {
 	Reasons map[uint16]string
 }
 
-// readMetadata reads the module's metadata. Lines that it cannot use are left out
-// and returned as warnings: what a module says of itself does not keep it from
+// ReadMetadata reads what a module says of itself from its custom sections. Lines that
+// it cannot use are left out and returned as warnings: they do not keep a module from
 // deciding.
-func readMetadata(customs []meter.Custom) (md Metadata, warnings []string) {
+func ReadMetadata(customs []meter.Custom) (md Metadata, warnings []string) {
 	md.Reasons = map[uint16]string{}
 	warn := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
 	seen := false

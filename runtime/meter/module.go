@@ -46,7 +46,11 @@ func valueNames(types []byte) string {
 		if i > 0 {
 			s = append(s, ", "...)
 		}
-		s = append(s, typeNames[t]...)
+		if name := typeNames[t]; name != "" {
+			s = append(s, name...)
+		} else {
+			s = fmt.Appendf(s, "%#x", t)
+		}
 	}
 	return string(s)
 }
@@ -185,11 +189,8 @@ func rank(id byte) int {
 func Decode(wasm []byte) (*Module, error) {
 	m := &Module{raw: map[byte][]byte{}}
 	r := &reader{b: wasm, end: len(wasm), fn: -1, name: "header"}
-	if h := r.bytes(8); r.err == nil && string(h) != "\x00asm\x01\x00\x00\x00" {
-		if string(h[:4]) == "\x00asm" {
-			return nil, fmt.Errorf("%w: version or layer % x, want a core module of version 1 (01 00 00 00)", ErrUnsupported, h[4:])
-		}
-		return nil, fmt.Errorf("%w: it begins with % x, want 00 61 73 6d (is it a .wasm file?)", ErrMalformed, h[:4])
+	if err := checkHeader(r); err != nil {
+		return nil, err
 	}
 	last := 0
 	for r.err == nil && r.left() > 0 {
@@ -227,6 +228,21 @@ func Decode(wasm []byte) (*Module, error) {
 	}
 	m.names = m.readNames()
 	return m, nil
+}
+
+// checkHeader reads what a module begins with. The error about an end that comes too
+// early is the reader's.
+func checkHeader(r *reader) error {
+	h := r.bytes(8)
+	switch {
+	case r.err != nil || string(h) == "\x00asm\x01\x00\x00\x00":
+		return r.err
+	case string(h) == "\x00asm\x0d\x00\x01\x00":
+		return fmt.Errorf("%w: a component (% x), want a core module of version 1 (01 00 00 00)", ErrUnsupported, h[4:])
+	case string(h[:4]) == "\x00asm":
+		return fmt.Errorf("%w: version or layer % x, want a core module of version 1 (01 00 00 00)", ErrUnsupported, h[4:])
+	}
+	return fmt.Errorf("%w: it begins with % x, want 00 61 73 6d (is it a .wasm file?)", ErrMalformed, h[:4])
 }
 
 func (m *Module) section(id byte, r *reader) {
