@@ -47,6 +47,18 @@ func Create(path string) (*File, error) {
 	return f, nil
 }
 
+// Write puts data into the file at path, which is there whole or not at all.
+func Write(path string, data []byte) error {
+	f, err := Create(path)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return errors.Join(err, f.Discard())
+	}
+	return f.Commit()
+}
+
 // Check says what Create would.
 func Check(path string) error {
 	f, err := Create(path)
