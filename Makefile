@@ -3,6 +3,8 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10s
+REGISTRY = github.com/distribution/distribution/v3/cmd/registry@v3.1.2
+ORAS = oras.land/oras/cmd/oras@v1.3.6
 
 # CUDA is built with a C compiler and the header in cuda/include: no file of NVIDIA's. The
 # header's sum is among the flags, since Go's build cache does not look into headers.
@@ -11,7 +13,7 @@ CUDA_GO = CGO_ENABLED=1 CGO_CFLAGS="-O2 -g -I$(CURDIR)/cuda/include -DOFFHOST_CU
 CUDA_TESTS = $(CUDA_GO) test -tags cuda
 HAS_CC = command -v $${CC:-cc} >/dev/null
 
-.PHONY: run test test-cuda test-cuda-driver race bench table lint fuzz policies traces record-check build build-go check-cuda-header emulator emulator-test emulator-sanitize toolchains examples
+.PHONY: run test test-cuda test-cuda-driver race bench table lint fuzz policies traces record-check build build-go check-cuda-header emulator emulator-test emulator-sanitize toolchains registry examples
 
 run: ## replay the default trace
 	$(GO) run ./cmd/offhost run
@@ -55,6 +57,10 @@ policies: ## rebuild the built-in modules; needs Debian's clang-19 and lld-19
 
 toolchains: ## Rust, Zig and AssemblyScript for the examples, into bin/toolchains; needs Debian
 	examples/policies/toolchains.sh bin/toolchains
+
+registry: ## an OCI registry and the oras command for the tests, into bin/toolchains; through the Go proxy
+	CGO_ENABLED=0 GOBIN=$(CURDIR)/bin/toolchains/bin $(GO) install $(REGISTRY)
+	CGO_ENABLED=0 GOBIN=$(CURDIR)/bin/toolchains/bin $(GO) install $(ORAS)
 
 examples: toolchains ## rebuild the examples' modules
 	PATH="$(CURDIR)/bin/toolchains/bin:$$PATH" REQUIRE_TOOLS=1 \

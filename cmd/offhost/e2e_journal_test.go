@@ -146,7 +146,7 @@ func TestAJournalTakesNoOtherSettings(t *testing.T) {
 // Only the very module that a run had is taken for a policy of its journal.
 func TestAJournalsPolicyIsTheOneThatItHad(t *testing.T) {
 	path, r := recorded(t, "--budget", "12GiB", "--scale", "1/256", "--policy", minimal(t))
-	shell{}.fails(t, 2, r.Policy.SHA256+`: neither a built-in of this version nor given: .*--policy FILE`, "run", path)
+	shell{}.fails(t, 2, r.Policy.SHA256+`: neither a built-in of this version, nor installed, nor given: .*--policy FILE`, "run", path)
 	shell{}.fails(t, 2, r.Policy.SHA256+`: neither .*; given: lru, [0-9a-f]{64}`, "run", path, "--policy", "lru")
 	shell{}.fails(t, 2, `--policy: lru, [0-9a-f]{64}: the journal names no such policy`, "run", path, "--policy", minimal(t)+",lru")
 	shell{}.fails(t, 2, `none.wasm`, "run", path, "--policy", "none.wasm")

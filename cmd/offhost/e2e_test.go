@@ -36,7 +36,18 @@ func TestMain(m *testing.M) {
 		main() // exits
 	}
 	requireTools = os.Getenv("REQUIRE_TOOLS") == "1"
-	os.Exit(m.Run())
+	// What the user has installed and pulled is not the tests'.
+	home, err := os.MkdirTemp("", "offhost")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Setenv("XDG_DATA_HOME", filepath.Join(home, "data"))
+	os.Setenv("OFFHOST_REGISTRY_CACHE_DIR", filepath.Join(home, "cache")) // Go's own cache follows the XDG rule
+	os.Setenv("DOCKER_CONFIG", filepath.Join(home, "docker"))
+	code := m.Run()
+	os.RemoveAll(home)
+	os.Exit(code)
 }
 
 // A shell is where a command is run; the zero value is an empty folder without

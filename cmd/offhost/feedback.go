@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/pflag"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
+	"github.com/offhost/offhost/cmd/offhost/internal/installed"
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
 	"github.com/offhost/offhost/host/journal"
 	"github.com/offhost/offhost/host/replay"
@@ -20,7 +22,8 @@ import (
 )
 
 // feedbackFlags are those that leave a journal's run as it was.
-var feedbackFlags = []string{"config", "policy", "policy-cache-dir", "baselines", "format", "verbose", resimulateFlag}
+var feedbackFlags = []string{"config", "policy", "policy-cache-dir", "policy-dir", "registry-cache-dir", "offline", "allow-tag",
+	"plain-http", "registry-timeout", "baselines", "format", "verbose", resimulateFlag}
 
 // checkFeedback refuses flags that a journal has an answer to itself.
 func checkFeedback(flags *pflag.FlagSet) error {
@@ -69,13 +72,15 @@ func (a *app) feedBack(ctx context.Context, r request, flags *pflag.FlagSet) (*r
 	return got, c.unused()
 }
 
-// A cast finds the modules of the policies that a journal names, by their digests: the
-// built-in ones, and those that the user gives.
+// A cast finds the modules of the policies that a journal names, by their digests: those
+// that the user gives, the built-in ones, and those that are installed.
 type cast struct {
 	ctx     context.Context
 	request request
 	limits  journal.Limits
 	modules []actor
+	// installed adds what is installed, the first time that it is called.
+	installed func()
 }
 
 type actor struct {
@@ -87,7 +92,9 @@ type actor struct {
 func (a *app) newCast(ctx context.Context, r request, byFlag bool) (*cast, error) {
 	c := &cast{ctx: ctx, request: r}
 	for name := range strings.SplitSeq(r.Policy.Module, ",") {
-		m, err := a.loadModule(strings.TrimSpace(name))
+		from := r.Sources
+		from.Registry.Offline = from.Registry.Offline || !byFlag
+		m, err := a.loadModule(ctx, from, strings.TrimSpace(name))
 		if err != nil && byFlag {
 			return nil, err
 		}
@@ -98,6 +105,23 @@ func (a *app) newCast(ctx context.Context, r request, byFlag bool) (*cast, error
 	for _, p := range policies.List() {
 		c.add(module{name: p.Name, wasm: p.Wasm}, false)
 	}
+	c.installed = sync.OnceFunc(func() {
+		dir, err := installed.Open(r.Sources.Dir)
+		if err != nil {
+			return // the user has no place for any
+		}
+		names, err := dir.Names()
+		for _, name := range names {
+			p, wasm, loadErr := dir.Load(name)
+			if loadErr == nil {
+				c.add(module{name: p.Name, wasm: wasm}, false)
+			}
+			err = errors.Join(err, loadErr)
+		}
+		if err != nil {
+			r.log.Warn("not all installed policies can be read", "problem", err)
+		}
+	})
 	return c, nil
 }
 
@@ -108,9 +132,14 @@ func (c *cast) add(m module, given bool) {
 
 // load makes a running policy of what a journal names.
 func (c *cast) load(id journal.Identity) (replay.Module, error) {
-	i := slices.IndexFunc(c.modules, func(a actor) bool { return a.sha256 == id.SHA256 })
+	find := func() int { return slices.IndexFunc(c.modules, func(a actor) bool { return a.sha256 == id.SHA256 }) }
+	i := find()
 	if i < 0 {
-		return replay.Module{}, usagef("its SHA-256 is %s: neither a built-in of this version nor given: give the module that the run had, --policy FILE (several: comma-separated)%s",
+		c.installed()
+		i = find()
+	}
+	if i < 0 {
+		return replay.Module{}, usagef("its SHA-256 is %s: neither a built-in of this version, nor installed, nor given: give the module that the run had, --policy FILE (several: comma-separated)%s",
 			render.Sentence(id.SHA256), c.others())
 	}
 	c.modules[i].used = true

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/offhost/offhost/abi"
+	"github.com/offhost/offhost/cmd/offhost/internal/config"
 	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/replay"
 	"github.com/offhost/offhost/host/report"
@@ -61,7 +62,7 @@ func (c witnessed) run(t *testing.T) *report.Report {
 	}
 	defer source.Close()
 	load := func(number int) (replay.Module, error) {
-		m, err := (&app{}).loadModule(c.modules[number-1])
+		m, err := (&app{}).loadModule(t.Context(), config.Sources{}, c.modules[number-1])
 		if err != nil {
 			return replay.Module{}, err
 		}
@@ -111,7 +112,7 @@ func TestAThousandSwaps(t *testing.T) {
 			c.at = append(c.at, int64(500+apart*i))
 		}
 		if references[name] == nil {
-			m, err := (&app{}).loadModule(name)
+			m, err := (&app{}).loadModule(t.Context(), config.Sources{}, name)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -127,7 +127,7 @@ func TestExitCodes(t *testing.T) {
 		{name: "missing argument", args: []string{"trace", "show"}, code: 2, stderr: "offhost trace show TRACE"},
 		{name: "unknown trace", args: []string{"run", "flux-bf61"}, code: 2, stderr: `did you mean "flux-bf16"?`},
 		{name: "missing file", args: []string{"run", "./none.jsonl"}, code: 2, stderr: "none.jsonl"},
-		{name: "unknown policy", args: []string{"run", "--policy", "lur"}, code: 2, stderr: `policy "lur": want a built-in (sticky-loop, lru)`},
+		{name: "unknown policy", args: []string{"run", "--policy", "lur"}, code: 2, stderr: `policy "lur": want one that is built in or installed (sticky-loop, lru)`},
 		{name: "missing module", args: []string{"run", "--policy", "none.wasm"}, code: 2, stderr: "none.wasm"},
 		{name: "inadmissible budget", args: []string{"run"}, fail: fmt.Errorf("replay: %w", refusal{}), code: 2, stderr: "smaller than component"},
 		{name: "failed run", args: []string{"run"}, fail: errors.New("device lost\x1b[0m"), code: 1, stderr: `device lost\x1b[0m`},

@@ -1,70 +1,56 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
 	"github.com/offhost/offhost/host/units"
-	"github.com/offhost/offhost/policies"
 	"github.com/offhost/offhost/runtime"
 )
 
 func (a *app) policyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "List the built-in policies, check a module of your own",
+		Short: "Inspect, check, install and share policies",
 		Example: `  offhost policy list
-  offhost policy check ./my.wasm`,
+  offhost policy inspect ./my.wasm
+  offhost policy check ./my.wasm
+  offhost policy install ./my.wasm                  # from now on: offhost run --policy my
+  offhost policy push my ghcr.io/me/my:1.0          # prints the reference to pin
+  offhost policy install oci://ghcr.io/me/my@sha256:...`,
 	}
 	asGroup(cmd)
-	cmd.AddCommand(
-		&cobra.Command{
-			Use:   "list",
-			Short: "List the built-in policies",
-			Long: `Lists the built-in policies, a row for each: its name, the first digits of the
-module's SHA-256, the module's size, and how it decides.`,
-			Args: argCount(0, 0),
-			RunE: func(*cobra.Command, []string) error { return a.listPolicies() },
-		},
-		&cobra.Command{
-			Use:   "check FILE.wasm",
-			Short: "Load a policy module and say what each step found",
-			Long: `Loads a policy module as "offhost run" would and says what each step found: its
+	check := &cobra.Command{
+		Use:   "check MODULE",
+		Short: "Load a policy module and say what each step found",
+		Long: `Loads a policy module as "offhost run" would and says what each step found: its
 digest, its exports and their signatures, its imports, the counters that bound what
 it may spend, compilation, start-up. A module that fails one is refused, and the exit
-code is 1. The digest is what policy.sha256 in offhost.yaml, or --policy-sha256, pins.`,
-			Example: `  offhost policy check ./my.wasm
+code is 1. The digest is what policy.sha256 in offhost.yaml, or --policy-sha256, pins.
+
+` + moduleHelp,
+		Example: `  offhost policy check ./my.wasm
   offhost policy check sticky-loop`,
-			Args: argCount(1, 1),
-			RunE: a.checkModule,
-		},
-	)
+		Args: argCount(1, 1),
+		RunE: a.checkModule,
+	}
+	config.AddPolicyFlags(check.Flags())
+	cmd.AddCommand(check, a.policyListCommand(), a.policyInspectCommand(), a.policyInstallCommand(), a.policyRemoveCommand(),
+		a.policyPushCommand(), a.policyPullCommand())
 	return cmd
 }
 
-func (a *app) listPolicies() error {
-	t := render.Table{Header: []string{"policy", "sha256", "size"}}
-	for _, p := range policies.List() {
-		sum := sha256.Sum256(p.Wasm)
-		t.Rows = append(t.Rows, []string{p.Name, render.ShortDigest(hex.EncodeToString(sum[:])),
-			units.Bytes(len(p.Wasm)).Decimal(), p.Summary})
-	}
-	return t.Write(a.stdout)
-}
+// moduleHelp is for commands that take a policy.
+const moduleHelp = `MODULE is the name of a policy, built in or installed (offhost policy list), the path of
+a .wasm file, or oci://REGISTRY/NAME@sha256:DIGEST.`
 
 func (a *app) checkModule(cmd *cobra.Command, args []string) error {
-	m, err := a.loadModule(args[0])
+	m, err := a.findModule(cmd, args[0])
 	if err != nil {
 		return err
 	}
@@ -87,48 +73,16 @@ func (a *app) checkModule(cmd *cobra.Command, args []string) error {
 	return err
 }
 
-// loadModule returns the module that name means: a built-in policy, or a file when
-// it has a path separator or ends in .wasm.
-func (a *app) loadModule(name string) (module, error) {
-	var names []string
-	for _, p := range policies.List() {
-		if p.Name == name {
-			return module{name: p.Name, wasm: p.Wasm}, nil
-		}
-		names = append(names, p.Name)
-	}
-	if !isPath(name) && !strings.HasSuffix(name, ".wasm") {
-		return module{}, usagef("policy %q: want a built-in (%s) or the path of a module, as in ./my.wasm%s",
-			name, strings.Join(names, ", "), config.DidYouMean(name, names))
-	}
-	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return module{}, usagef("policy: %w", err)
-	}
-	if err != nil {
-		return module{}, fmt.Errorf("policy: %w", err)
-	}
-	defer f.Close()
-	wasm, err := io.ReadAll(io.LimitReader(f, runtime.DefaultModuleBytes+1))
-	if err != nil {
-		return module{}, fmt.Errorf("policy: %w", err)
-	}
-	if len(wasm) > runtime.DefaultModuleBytes {
-		return module{}, fmt.Errorf("policy %s: larger than %v, want a WebAssembly module", name, units.Bytes(runtime.DefaultModuleBytes))
-	}
-	return module{name: filepath.Base(name), wasm: wasm}, nil
-}
-
 // loadSwaps returns the module of each swap; one that is named many times is read
 // once.
-func (a *app) loadSwaps(swaps []config.Swap) ([]module, error) {
+func (a *app) loadSwaps(ctx context.Context, from config.Sources, swaps []config.Swap) ([]module, error) {
 	read := map[string]module{}
 	var modules []module
 	for _, s := range swaps {
 		m, ok := read[s.Module]
 		if !ok {
 			var err error
-			if m, err = a.loadModule(s.Module); err != nil {
+			if m, err = a.loadModule(ctx, from, s.Module); err != nil {
 				var usage *config.UsageError
 				if errors.As(err, &usage) {
 					return nil, fmt.Errorf("swap: %w", err)
@@ -141,5 +95,3 @@ func (a *app) loadSwaps(swaps []config.Swap) ([]module, error) {
 	}
 	return modules, nil
 }
-
-func isPath(name string) bool { return name != filepath.Base(name) }

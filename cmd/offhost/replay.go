@@ -44,7 +44,9 @@ func (r *request) latency() time.Duration { return r.Scale.Time(sim.DefaultLaten
 type module struct {
 	name string
 	wasm []byte
-	err  error // why it could not be read, when the run goes on without it
+	// source is the reference of a module from a registry, with its digest; else empty.
+	source string
+	err    error // why it could not be read, when the run goes on without it
 }
 
 // replayTrace opens what a request names, fills in from the trace what the settings
@@ -126,7 +128,7 @@ func (r *request) limits() (runtime.Config, error) {
 	}
 	return runtime.Config{
 		MaxPayload: len(lines),
-		Limits:     runtime.Limits{Fuel: r.Policy.Fuel, Refill: r.Policy.Refill, StartFuel: r.Policy.StartFuel, MemoryPages: r.Policy.MemoryPages},
+		Limits:     policyLimits(r.Policy),
 		Seed:       r.Seed,
 		CacheDir:   r.Policy.CacheDir,
 		Logger:     r.log,
@@ -180,7 +182,7 @@ func load(ctx context.Context, m module, cfg runtime.Config) (*runtime.Policy, r
 	info := p.Info()
 	return p, replay.Module{
 		Policy:  p,
-		Info:    report.Policy{Name: info.Name, SHA256: info.SHA256, ABI: info.ABI},
+		Info:    report.Policy{Name: info.Name, SHA256: info.SHA256, ABI: info.ABI, Source: m.source},
 		Reasons: info.Reasons,
 		Schema:  info.Schema,
 	}, nil

@@ -50,11 +50,12 @@ stays in files and is read at each load.
 --record FILE writes the run's journal: every input of the engine and what it did. A run
 that fails or is interrupted leaves one, too, up to there. "offhost run FILE" feeds a
 journal to a new engine, compares every action and the decisions' hash, and shows the
-run's report; the first difference is named, and the exit code is then 1. Built-in
-policies are found by their digests; others are given by --policy, comma-separated if
-there are several, and have to be the very modules. Flags that would change the run are
-refused; settings of a configuration are not used. --resimulate takes only the calls of
-the journal, with its sizes, budget, link and chunk as the defaults, and runs them anew.
+run's report; the first difference is named, and the exit code is then 1. Policies that
+are built in or installed are found by their digests; others are given by --policy,
+comma-separated if there are several, and have to be the very modules. Flags that would
+change the run are refused; settings of a configuration are not used. --resimulate takes
+only the calls of the journal, with its sizes, budget, link and chunk as the defaults,
+and runs them anew.
 
 The first table has a row for each component; one that is divided into blocks has a
 single row for all of them, unless --verbose is given.
@@ -191,10 +192,10 @@ func (a *app) runTrace(ctx context.Context, req request, out io.Writer) (err err
 	if err := checkDevice(s.Device, system); err != nil {
 		return err
 	}
-	if req.module, err = a.loadModule(s.Policy.Module); err != nil {
+	if req.module, err = a.loadModule(ctx, s.Sources, s.Policy.Module); err != nil {
 		return err
 	}
-	if req.swaps, err = a.loadSwaps(s.Swaps); err != nil {
+	if req.swaps, err = a.loadSwaps(ctx, s.Sources, s.Swaps); err != nil {
 		return err
 	}
 	got, err := a.replay(ctx, req)

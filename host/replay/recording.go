@@ -71,5 +71,7 @@ func (r *Recording) end(at *Place, e *host.Engine, policies *troupe, failed erro
 	return nil // else it is why the run failed
 }
 
-// identity names a module in a journal.
-func identity(m Module) journal.Identity { return journal.Identity(m.Info) }
+// identity names a module in a journal, which does not say where it came from.
+func identity(m Module) journal.Identity {
+	return journal.Identity{Name: m.Info.Name, SHA256: m.Info.SHA256, ABI: m.Info.ABI}
+}

@@ -81,6 +81,9 @@ type Policy struct {
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"`
 	ABI    string `json:"abi"`
+	// Source is the reference, with its digest, under which a registry had it; absent of
+	// policies from elsewhere.
+	Source string `json:"source,omitempty"`
 }
 
 // Host says where the weights were kept.

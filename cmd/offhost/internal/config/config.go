@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
@@ -30,6 +31,8 @@ const FileName = "offhost.yaml"
 type Settings struct {
 	Trace  string // a shipped trace's name, a path, or - for standard input
 	Policy Policy
+
+	Sources Sources
 
 	Swaps     []Swap
 	SwapTrial int // events that each of them follows without deciding first
@@ -70,7 +73,7 @@ type Settings struct {
 
 // Policy says which policy to run and within which limits.
 type Policy struct {
-	Module string // a built-in's name or a path
+	Module string // a name, a path, or a reference oci://...
 	SHA256 string // lower-case hexadecimal digits, or empty: any
 	Config map[string]string
 
@@ -81,6 +84,21 @@ type Policy struct {
 
 	CacheDir string // of compiled code; empty: none
 	StateDir string // of what policies learn; empty: none
+}
+
+// Sources says where the modules of policies are found, beside the built-in ones.
+type Sources struct {
+	Dir      string // of installed policies; empty: the user's own
+	Registry Registry
+}
+
+// Registry says how modules come from registries.
+type Registry struct {
+	CacheDir  string        // empty: the user's own
+	Offline   bool          // only from the cache
+	AllowTag  bool          // references need no digest
+	PlainHTTP bool          // without TLS, beyond this machine too
+	Timeout   time.Duration // of a transfer, above 0
 }
 
 // Swap exchanges the policy on the way.
@@ -99,10 +117,24 @@ type Link struct {
 }
 
 // AddFlags defines a flag for each key, and --config, on flags.
-func AddFlags(flags *pflag.FlagSet) {
+func AddFlags(flags *pflag.FlagSet) { addFlags(flags, func(key) bool { return true }) }
+
+// AddPolicyFlags defines, on flags, --config and those that say where a policy comes from
+// and within which limits it is loaded.
+func AddPolicyFlags(flags *pflag.FlagSet) {
+	addFlags(flags, func(k key) bool { return slices.Contains(policyKeys, k.name) })
+}
+
+// AddPolicyDirFlags defines, on flags, --config and the one for the directory of installed
+// policies.
+func AddPolicyDirFlags(flags *pflag.FlagSet) {
+	addFlags(flags, func(k key) bool { return k.name == keyPolicyDir })
+}
+
+func addFlags(flags *pflag.FlagSet, wanted func(key) bool) {
 	flags.String(fileKey, "", "read this configuration `file` instead of ./"+FileName)
 	for _, k := range keys {
-		if k.flag == "" {
+		if k.flag == "" || !wanted(k) {
 			continue
 		}
 		switch k.kind {
@@ -122,12 +154,37 @@ func AddFlags(flags *pflag.FlagSet) {
 // parsed. A configuration file found in dir is announced on log. Every error is of
 // kind *UsageError, except failures to read a file.
 func Load(flags *pflag.FlagSet, dir string, log *slog.Logger) (Settings, error) {
-	if err := checkEnviron(os.Environ()); err != nil {
+	r, err := newResolver(flags, dir, log)
+	if err != nil {
 		return Settings{}, err
+	}
+	return r.settings()
+}
+
+// LoadPolicies reads what Load does for a command that runs nothing: the limits of
+// policies, and where they are found. Other keys are not looked at, and flags that are not
+// defined count as not given.
+func LoadPolicies(flags *pflag.FlagSet, dir string, log *slog.Logger) (Policy, Sources, error) {
+	r, err := newResolver(flags, dir, log)
+	if err != nil {
+		return Policy{}, Sources{}, err
+	}
+	var p Policy
+	r.limits(&p)
+	s := r.sources()
+	if r.err != nil {
+		return Policy{}, Sources{}, r.err
+	}
+	return p, s, nil
+}
+
+func newResolver(flags *pflag.FlagSet, dir string, log *slog.Logger) (*resolver, error) {
+	if err := checkEnviron(os.Environ()); err != nil {
+		return nil, err
 	}
 	file, err := loadFile(flags, dir, log)
 	if err != nil {
-		return Settings{}, err
+		return nil, err
 	}
 	v := viper.New()
 	for _, k := range keys {
@@ -137,26 +194,25 @@ func Load(flags *pflag.FlagSet, dir string, log *slog.Logger) (Settings, error) 
 		v.SetDefault(k.name, k.def)
 		if f := flags.Lookup(k.flag); f != nil {
 			if err := v.BindPFlag(k.name, f); err != nil {
-				return Settings{}, fmt.Errorf("flag --%s: %w", k.flag, err)
+				return nil, fmt.Errorf("flag --%s: %w", k.flag, err)
 			}
 		}
 		if err := v.BindEnv(k.name, k.env()); err != nil {
-			return Settings{}, fmt.Errorf("environment variable %s: %w", k.env(), err)
+			return nil, fmt.Errorf("environment variable %s: %w", k.env(), err)
 		}
 	}
 	if err := v.MergeConfigMap(file.values); err != nil {
-		return Settings{}, fmt.Errorf("%s: %w", file.path, err)
+		return nil, fmt.Errorf("%s: %w", file.path, err)
 	}
-	r := &resolver{viper: v, flags: flags, file: file}
-	return r.settings()
+	return &resolver{viper: v, flags: flags, file: file}, nil
 }
 
 // loadFile reads the file that --config or OFFHOST_CONFIG names, else the one in
 // dir, else none.
 func loadFile(flags *pflag.FlagSet, dir string, log *slog.Logger) (*document, error) {
-	path, err := flags.GetString(fileKey)
-	if err != nil {
-		return nil, err
+	path := ""
+	if f := flags.Lookup(fileKey); f != nil {
+		path = f.Value.String()
 	}
 	if path == "" {
 		path = os.Getenv(envPrefix + strings.ToUpper(fileKey))
@@ -221,10 +277,11 @@ func discover(dir string, log *slog.Logger) (*document, error) {
 }
 
 // checkDiscovered refuses keys that only a file named by the user may set. Setting
-// one to nothing is no harm: the annotated example may be copied as it is.
+// one to nothing, or to its default, is no harm: the annotated example may be copied as
+// it is.
 func checkDiscovered(doc *document) error {
 	for _, name := range doc.set {
-		if !lookup(name).discovered && !slices.Contains(doc.empty, name) {
+		if !lookup(name).discovered && !slices.Contains(doc.idle, name) {
 			return usagef("%s: %s cannot be set by a file found in the working directory: name the file with --config, or give it as a flag", doc.path, name)
 		}
 	}

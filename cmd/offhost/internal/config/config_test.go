@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -54,6 +55,7 @@ func TestDefaults(t *testing.T) {
 	want := Settings{
 		Trace:      "flux-img2img-8bit",
 		Policy:     Policy{Module: "sticky-loop", Config: map[string]string{}, Fuel: 3_000_000, Refill: 30_000, StartFuel: 50_000_000, MemoryPages: 256},
+		Sources:    Sources{Registry: Registry{Timeout: time.Minute}},
 		HostMemory: "pinned",
 		Device:     "sim",
 		Baselines:  []string{"lru", "optimum", "accelerate"},

@@ -18,7 +18,7 @@ type document struct {
 	path   string
 	values map[string]any    // by key, nested: text or []string
 	set    []string          // names of the keys that are set
-	empty  []string          // of them, those set to nothing
+	idle   []string          // of them, those set to nothing or to the default
 	config map[string]string // policy.config: the policy's own keys, case preserved
 }
 
@@ -89,8 +89,8 @@ func (d *document) readKeys(m *yaml.Node, prefix string, out map[string]any) err
 			return err
 		}
 		d.set = append(d.set, name)
-		if list, ok := value.([]string); value == "" || ok && len(list) == 0 {
-			d.empty = append(d.empty, name)
+		if list, ok := value.([]string); value == "" || value == keys[known].def || ok && len(list) == 0 {
+			d.idle = append(d.idle, name)
 		}
 		if keys[known].kind != pairs {
 			out[k.Value] = value

@@ -59,6 +59,12 @@ const (
 	keyPolicyMemory    = "policy.memory"
 	keyPolicyCacheDir  = "policy.cache_dir"
 	keyPolicyStateDir  = "policy.state_dir"
+	keyPolicyDir       = "policy.dir"
+	keyRegistryCache   = "registry.cache_dir"
+	keyRegistryOffline = "registry.offline"
+	keyRegistryTag     = "registry.allow_tag"
+	keyRegistryPlain   = "registry.plain_http"
+	keyRegistryTimeout = "registry.timeout"
 	keySwap            = "swap"
 	keySwapTrial       = "swap_trial"
 	keyHarmBound       = "harm_bound"
@@ -89,7 +95,7 @@ const (
 var keys = []key{
 	{name: keyTrace, def: library.Default, discovered: true},
 	{name: keyPolicyModule, flag: "policy", def: "sticky-loop", discovered: true,
-		usage: "policy to run: a built-in's `name`, or the path of a .wasm module"},
+		usage: "policy to run: the `name` of a built-in or an installed one, the path of a .wasm module, or oci://REGISTRY/NAME@sha256:..."},
 	{name: keyPolicySHA256, flag: "policy-sha256", discovered: true,
 		usage: "refuse a policy module whose SHA-256 is not this (64 hexadecimal `digits`)"},
 	{name: keyPolicyConfig, flag: "policy-config", kind: pairs, discovered: true,
@@ -142,6 +148,18 @@ var keys = []key{
 		usage: "`bandwidth` at which weights beyond --host-budget are read, as policies are told and sim takes it"},
 	{name: keyRecord, flag: "record",
 		usage: "write the run's journal to this `file`, which offhost run FILE feeds back"},
+	{name: keyPolicyDir, flag: "policy-dir",
+		usage: "`directory` of installed policies (default: offhost/policies where the user's data is, by the XDG rule)"},
+	{name: keyRegistryCache, flag: "registry-cache-dir",
+		usage: "`directory` in which modules from registries are kept (default: offhost/registry in the user's cache directory)"},
+	{name: keyRegistryOffline, flag: "offline", kind: boolean, def: "false", discovered: true,
+		usage: "connect to no registry: modules from one have to be in the cache"},
+	{name: keyRegistryTag, flag: "allow-tag", kind: boolean, def: "false",
+		usage: "accept oci:// references without a digest, whose module may be another one each time"},
+	{name: keyRegistryPlain, flag: "plain-http", kind: boolean, def: "false",
+		usage: "talk to registries without TLS; on this machine (localhost) it is always so"},
+	{name: keyRegistryTimeout, flag: "registry-timeout", def: "1m", discovered: true,
+		usage: "the longest that a transfer from or to a registry may take, in all, a `time` such as 90s"},
 	{name: keyIgnoreWorkspace, flag: "ignore-workspace", kind: boolean, def: "false", discovered: true,
 		usage: "count weights only, not the memory that a call needs beside them"},
 	{name: keyBaselines, flag: "baselines", kind: list, def: strings.Join(baselineNames, ","), discovered: true,
@@ -157,6 +175,10 @@ var keys = []key{
 	{name: keyVerbose, flag: "verbose", kind: boolean, def: "false", discovered: true,
 		usage: "show each movement and why it was made, and each block of a component"},
 }
+
+// policyKeys are those that matter to a command that loads a policy and runs nothing.
+var policyKeys = []string{keyPolicyFuel, keyPolicyRefill, keyPolicyStartFuel, keyPolicyMemory, keyPolicyDir,
+	keyRegistryCache, keyRegistryOffline, keyRegistryTag, keyRegistryPlain, keyRegistryTimeout}
 
 // pageSize is the unit of a linear memory in WebAssembly; a module of version 1 has
 // at most maxPages of them.

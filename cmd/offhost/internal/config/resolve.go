@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
@@ -80,16 +81,13 @@ func (r *resolver) settings() (Settings, error) {
 	s := Settings{
 		Trace: r.text(keyTrace),
 		Policy: Policy{
-			Module:      r.text(keyPolicyModule),
-			SHA256:      r.digest(keyPolicySHA256),
-			Config:      r.pairs(keyPolicyConfig),
-			Fuel:        r.fuel(keyPolicyFuel),
-			Refill:      r.fuel(keyPolicyRefill),
-			StartFuel:   r.fuel(keyPolicyStartFuel),
-			MemoryPages: r.pages(keyPolicyMemory),
-			CacheDir:    r.text(keyPolicyCacheDir),
-			StateDir:    r.text(keyPolicyStateDir),
+			Module:   r.text(keyPolicyModule),
+			SHA256:   r.digest(keyPolicySHA256),
+			Config:   r.pairs(keyPolicyConfig),
+			CacheDir: r.text(keyPolicyCacheDir),
+			StateDir: r.text(keyPolicyStateDir),
 		},
+		Sources:         r.sources(),
 		Swaps:           r.swaps(keySwap),
 		SwapTrial:       int(r.number(keySwapTrial, math.MaxInt32)),
 		HarmBound:       r.boolean(keyHarmBound),
@@ -111,6 +109,7 @@ func (r *resolver) settings() (Settings, error) {
 		Format:          r.oneOf(keyFormat, []string{FormatText, FormatJSON}),
 		Verbose:         r.boolean(keyVerbose),
 	}
+	r.limits(&s.Policy)
 	s.Device, s.DeviceID = r.device(keyDevice)
 	s.ChunkChosen = r.level(keyChunk) > byDefault
 	r.memoryAndLink(&s)
@@ -129,6 +128,26 @@ func (r *resolver) settings() (Settings, error) {
 		return Settings{}, r.err
 	}
 	return s, nil
+}
+
+func (r *resolver) limits(p *Policy) {
+	p.Fuel = r.fuel(keyPolicyFuel)
+	p.Refill = r.fuel(keyPolicyRefill)
+	p.StartFuel = r.fuel(keyPolicyStartFuel)
+	p.MemoryPages = r.pages(keyPolicyMemory)
+}
+
+func (r *resolver) sources() Sources {
+	return Sources{
+		Dir: r.text(keyPolicyDir),
+		Registry: Registry{
+			CacheDir:  r.text(keyRegistryCache),
+			Offline:   r.boolean(keyRegistryOffline),
+			AllowTag:  r.boolean(keyRegistryTag),
+			PlainHTTP: r.boolean(keyRegistryPlain),
+			Timeout:   r.timeout(keyRegistryTimeout),
+		},
+	}
 }
 
 // maxRequests bounds a repetition that would otherwise run for days.
@@ -204,6 +223,17 @@ func (r *resolver) number(name string, most uint64) uint64 {
 		return 0
 	}
 	return n
+}
+
+// maxTimeout is longer than any module takes on a link that is of use.
+const maxTimeout = time.Hour
+
+func (r *resolver) timeout(name string) time.Duration {
+	d, err := time.ParseDuration(r.text(name))
+	if err != nil || d <= 0 || d > maxTimeout {
+		r.fail(name, fmt.Errorf("%q: want a time above 0 and at most %v, as in 90s", r.text(name), maxTimeout))
+	}
+	return d
 }
 
 // fuel reads an amount that the runtime can count down with a signed number.
