@@ -59,15 +59,19 @@ type Fault struct {
 func (f *Fault) Unwrap() error { return f.Err }
 
 func (f *Fault) Error() string {
-	where := ""
-	if f.Func != "" {
-		where = " in function " + strconv.QuoteToGraphic(f.Func)
-	}
 	what := f.Kind.String()
 	if f.Export != "" {
 		what = f.Export
 	}
-	return fmt.Sprintf("policy %s (sha256 %s), event %d %s%s: %v", strconv.QuoteToGraphic(f.Policy), short(f.SHA256), f.Seq, what, where, f.Err)
+	return fmt.Sprintf("policy %s (sha256 %s), event %d %s%s: %v", strconv.QuoteToGraphic(f.Policy), short(f.SHA256), f.Seq, what, within(f.Func), f.Err)
+}
+
+// within says in which function something happened, if that is known.
+func within(fn string) string {
+	if fn == "" {
+		return ""
+	}
+	return " in function " + strconv.QuoteToGraphic(fn)
 }
 
 // Reason names the fault for counters: one of fuel, trap, stack, memory, answer,

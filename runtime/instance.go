@@ -82,14 +82,14 @@ func (p *Policy) borrow(ctx context.Context, in *instance) error {
 			continue
 		}
 		if err := f.CallWithStack(ctx, nil); err != nil {
-			_, reason := p.explain(in, p.startFuel, err)
-			return fmt.Errorf("%w: %s: %w", ErrStart, name, reason)
+			fn, reason := p.explain(in, p.startFuel, err)
+			return fmt.Errorf("%w: %s%s: %w", ErrStart, name, within(fn), reason)
 		}
 	}
 	p.call[0] = uint64(p.windowSize)
 	if err := in.mod.ExportedFunction(abi.ExportBuffer).CallWithStack(ctx, p.call[:]); err != nil {
-		_, reason := p.explain(in, p.startFuel, err)
-		return fmt.Errorf("%w: %s: %w", ErrWindow, abi.ExportBuffer, reason)
+		fn, reason := p.explain(in, p.startFuel, err)
+		return fmt.Errorf("%w: %s%s: %w", ErrWindow, abi.ExportBuffer, within(fn), reason)
 	}
 	in.window = uint32(p.call[0])
 	switch {

@@ -103,7 +103,9 @@ func TestLoadRefusals(t *testing.T) {
 		{"types that do not fit", module(memory, nil, buffer, event, export{"x", toI32}, export{"x", toI32}), Config{}, "compile", ErrModule, "duplicate"},
 
 		{"start without end", fixture(t, "start-loop"), Config{}, "start", ErrFuel, "all 50000000 units are spent"},
-		{"_initialize traps", fixture(t, "init-trap"), Config{}, "start", ErrTrap, "_initialize: trap: unreachable"},
+		{"_initialize traps", fixture(t, "init-trap"), Config{}, "start", ErrTrap, `_initialize in function "$2": trap: unreachable`},
+		{"_initialize traps, and has a name", named(fixture(t, "init-trap"), 2, "set\x1bup"), Config{}, "start", ErrTrap, `_initialize in function "set\x1bup": trap: unreachable`},
+		{"buffer without end, and it has a name", named(fixture(t, "buffer-loop"), 1, "lend"), Config{}, "start", ErrFuel, `offhost_v1_buffer in function "lend": out of fuel`},
 		{"buffer without end", fixture(t, "buffer-loop"), Config{}, "start", ErrFuel, "offhost_v1_buffer"},
 		{"window refused", fixture(t, "window-refused"), Config{}, "start", ErrWindow, "refuses to lend 4096 bytes"},
 		{"larger window refused", fixture(t, "window-refused"), Config{MaxPayload: 10000}, "start", ErrWindow, "refuses to lend 12304 bytes"},
@@ -250,4 +252,12 @@ func FuzzLoad(f *testing.F) {
 			t.Errorf("%d fuel used", p.FuelUsed())
 		}
 	})
+}
+
+// named adds a name section that names one function.
+func named(wasm []byte, index byte, name string) []byte {
+	entries := append([]byte{1, index, byte(len(name))}, name...)
+	section := append([]byte("\x04name\x01"), byte(len(entries)))
+	section = append(section, entries...)
+	return append(append(slices.Clone(wasm), 0, byte(len(section))), section...)
 }

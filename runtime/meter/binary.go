@@ -3,6 +3,7 @@ package meter
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -18,12 +19,13 @@ var (
 // reads return zero values, so that a caller checks once per loop and once at the
 // end.
 type reader struct {
-	b    []byte
-	off  int // next byte
-	end  int // bound of the section or body being read
-	fn   int // function index for messages, or -1
-	err  error
-	name string // what is being read, for messages
+	b     []byte
+	off   int   // next byte
+	end   int   // bound of the section or body being read
+	fn    int   // function index for messages, or -1
+	names names // of functions, for messages
+	err   error
+	name  string // what is being read, for messages
 }
 
 func (r *reader) fail(kind error, format string, args ...any) {
@@ -33,6 +35,9 @@ func (r *reader) fail(kind error, format string, args ...any) {
 	where := r.name
 	if r.fn >= 0 {
 		where = fmt.Sprintf("function %d", r.fn)
+		if name := r.names.of(r.fn); name != "" {
+			where += " " + strconv.QuoteToGraphic(name)
+		}
 	}
 	r.err = fmt.Errorf("%w: %s, byte %#x: %s", kind, where, r.off, fmt.Sprintf(format, args...))
 }

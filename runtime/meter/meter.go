@@ -269,7 +269,7 @@ func (m *Module) code(opt *Options, far bool) (c rewritten, stats Stats, err err
 			exits[string(t.Results)] = exit
 		}
 		w := &body{
-			reader: &reader{b: m.raw[secCode], off: code.off, end: code.end, fn: fn},
+			reader: &reader{b: m.raw[secCode], off: code.off, end: code.end, fn: fn, names: m.names},
 			m:      m, opt: opt, farMemory: far, farTables: m.tableEntries(opt) > nearEntries,
 			out: make([]byte, 0, 2*(code.end-code.off)),
 		}

@@ -315,6 +315,8 @@ func TestRefusals(t *testing.T) {
 		{"typed call", function(0x14, 0, opEnd), ErrUnsupported, "call_ref"},
 		{"relaxed SIMD", function(prefixSIMD, 0x80, 0x02, opEnd), ErrUnsupported, "relaxed SIMD"},
 		{"unknown bulk operation", function(prefixMisc, 18, opEnd), ErrUnsupported, "0xfc 0x12"},
+		{"unknown instruction in a function with a name", append(function(0xff, opEnd), section(secCustom, append(appendText(nil, "name"), 1, 6, 1, 0, 3, 'm', 'e', 0x1b)...)...),
+			ErrUnsupported, `function 0 "me\x1b", byte 0x23: unknown instruction 0xff`},
 		{"unknown instruction", function(0xff, opEnd), ErrUnsupported, "function 0, byte 0x23: unknown instruction 0xff"},
 		{"memory flags", function(opI32Const, 0, 0x28, 0x42, 0, opDrop, opEnd), ErrUnsupported, "multi-memory"},
 		{"constant of 33 bits", function(opI32Const, 0xff, 0xff, 0xff, 0xff, 0x1f, opDrop, opEnd), ErrMalformed, "longer than 32 bits"},

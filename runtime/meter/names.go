@@ -57,6 +57,25 @@ func (n *names) add(index int, name string) {
 	n.entries = appendText(appendU(n.entries, uint64(index)), name)
 }
 
+// maxShownName is how many bytes of a name are shown.
+const maxShownName = 64
+
+// of returns the beginning of a function's name; empty if it has none.
+func (n names) of(index int) string {
+	r := &reader{b: n.entries, end: len(n.entries), fn: -1}
+	for r.left() > 0 {
+		i := int(r.u32())
+		name := r.bytes(int(r.u32()))
+		if r.err != nil || i > index {
+			break
+		}
+		if i == index {
+			return string(name[:min(len(name), maxShownName)])
+		}
+	}
+	return ""
+}
+
 // section returns a name section's content.
 func (n names) section() []byte {
 	count := appendU(nil, uint64(n.n))
