@@ -111,6 +111,9 @@ func explained(registry string, err error) error {
 	switch {
 	case err == nil, errors.Is(err, ErrArtifact), errors.Is(err, ErrOffline):
 		return err
+	case errors.Is(err, auth.ErrBasicCredentialNotFound):
+		answer = &errcode.ErrorResponse{StatusCode: http.StatusUnauthorized}
+		fallthrough
 	case errors.As(err, &answer):
 		return fmt.Errorf("registry %s: HTTP %d%s", registry, answer.StatusCode, meaning(answer, registry))
 	case errors.Is(err, errdef.ErrNotFound):

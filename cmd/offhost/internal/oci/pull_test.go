@@ -461,6 +461,8 @@ func TestCredentialsAreDockersAndAreNotShown(t *testing.T) {
 	}{
 		{"basic", password, false, ""},
 		{"basic, wrong", "hunter3", false, "HTTP 401"},
+		{"basic, none", "", false, "HTTP 401: it wants credentials"},
+		{"a token, none", "", true, "HTTP 401: it wants credentials"},
 		{"a token", password, true, ""},
 		{"a token, wrong", "hunter3", true, "HTTP 401"},
 	} {
@@ -487,6 +489,9 @@ func TestCredentialsAreDockersAndAreNotShown(t *testing.T) {
 			}
 			cfg := config(t)
 			data := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, a.host(), base64.StdEncoding.EncodeToString([]byte(user+":"+c.password)))
+			if c.password == "" {
+				data = "{}"
+			}
 			if err := os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte(data), 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// An interrupt ends a transfer that hangs, and leaves nothing behind.
+func TestAnInterruptedTransferLeavesNothing(t *testing.T) {
+	_, cache := ownDirs(t)
+	asked := make(chan struct{}, 16)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := strings.TrimPrefix(server.URL, "http://")
+	digest := "@sha256:" + strings.Repeat("0", 64)
+	path, _ := repositoryFile(t, minimalModule)
+	for _, args := range [][]string{
+		{"policy", "pull", host + "/x" + digest, "-o", "x.wasm"},
+		{"policy", "install", "oci://" + host + "/x" + digest},
+		{"policy", "push", path, host + "/x:1"},
+		{"run", "--policy", "oci://" + host + "/x" + digest},
+	} {
+		cmd := exec.Command(program, args...)
+		cmd.Dir = t.TempDir()
+		cmd.Env = append(os.Environ(), asCommand+"=1")
+		var out, errs bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		stuck := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+		<-asked
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		stuck.Stop()
+		if code := cmd.ProcessState.ExitCode(); code != 1 || out.Len() > 0 || !strings.Contains(errs.String(), "interrupt") {
+			t.Errorf("%s: exit code %d, want 1, and that it was interrupted: %s%s", strings.Join(args, " "), code, &out, &errs)
+		}
+		for _, dir := range []string{cmd.Dir, cache} {
+			err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+				if err == nil && !e.IsDir() {
+					t.Errorf("%s: %s is left", strings.Join(args, " "), path)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
