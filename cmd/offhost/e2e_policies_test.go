@@ -180,14 +180,6 @@ func TestABuiltInPolicyCannotBeShadowed(t *testing.T) {
 	}
 }
 
-// A policy directory that is merely named by a file in the working directory is not used.
-func TestAFoundFileSetsNoPolicyDirectory(t *testing.T) {
-	for _, key := range []string{"policy: {dir: x}", "registry: {cache_dir: x}", "registry: {allow_tag: true}", "registry: {plain_http: true}"} {
-		shell{file: key + "\n"}.fails(t, 2, "cannot be set by a file found in the working directory", "policy", "list")
-	}
-	shell{file: "registry: {timeout: 0s}\n"}.fails(t, 2, `registry.timeout: "0s": want a time above 0 and at most 1h0m0s`, "run")
-}
-
 func TestInspect(t *testing.T) {
 	path, wasm := repositoryFile(t, minimalModule)
 	out := shell{}.succeeds(t, "policy", "inspect", path)
@@ -283,6 +275,10 @@ func TestPolicyCommandsReadConfiguration(t *testing.T) {
 	}
 	if out := (shell{}).succeeds(t, "policy", "list", "--policy-dir", own); !strings.Contains(out, "minimal ") {
 		t.Errorf("not listed: %s", out)
+	}
+	checked := shell{}.run(t, "policy", "check", path, "--policy-memory", "64KiB")
+	if checked.code != 1 || !strings.Contains(checked.stderr, "the limit is 1 pages") {
+		t.Errorf("check: exit code %d: %s", checked.code, checked.stderr)
 	}
 	shell{}.fails(t, 1, "refused at step meter: .* the limit is 1 pages", "policy", "install", path, "--policy-dir", own, "--name", "small", "--policy-memory", "64KiB")
 }

@@ -3,8 +3,9 @@
 //
 // Package main reads arguments and configuration, opens what they name, and prints
 // what comes back: reports and lists on standard output, logs and errors on
-// standard error. A file here holds one command (run.go, policy.go, trace.go, bench.go,
-// doctor.go, version.go) or one thing that they share. A run takes one of two ways:
+// standard error. A file here holds one command (run.go, trace.go, bench.go, doctor.go,
+// version.go; policy.go and policy_*.go) or one thing that they share, such as module.go,
+// which finds the module that a policy's name means. A run takes one of two ways:
 // replay.go runs the records of source.go on the device of stage.go, whose weights are
 // hostweights.go's, and may write the journal of record.go; feedback.go feeds one back.
 package main

@@ -21,13 +21,15 @@ import (
 	"github.com/offhost/offhost/runtime"
 )
 
-// findModule returns the module that name means to a command that runs nothing.
-func (a *app) findModule(cmd *cobra.Command, name string) (module, error) {
-	_, from, err := config.LoadPolicies(cmd.Flags(), a.dir, a.log)
+// findModule returns the module that name means to a command that runs nothing, and the
+// limits under which it is to be loaded.
+func (a *app) findModule(cmd *cobra.Command, name string) (module, runtime.Limits, error) {
+	limits, from, err := config.LoadPolicies(cmd.Flags(), a.dir, a.log)
 	if err != nil {
-		return module{}, err
+		return module{}, runtime.Limits{}, err
 	}
-	return a.loadModule(cmd.Context(), from, name)
+	m, err := a.loadModule(cmd.Context(), from, name)
+	return m, policyLimits(limits), err
 }
 
 // loadModule returns the module that name means, wherever a policy is named: a built-in

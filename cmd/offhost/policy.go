@@ -50,13 +50,14 @@ const moduleHelp = `MODULE is the name of a policy, built in or installed (offho
 a .wasm file, or oci://REGISTRY/NAME@sha256:DIGEST.`
 
 func (a *app) checkModule(cmd *cobra.Command, args []string) error {
-	m, err := a.findModule(cmd, args[0])
+	m, limits, err := a.findModule(cmd, args[0])
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "%s   %v\n", render.Name(m.name), units.Bytes(len(m.wasm)).Decimal())
 	p, err := runtime.Load(cmd.Context(), m.wasm, runtime.Config{
-		Name: m.name,
+		Name:   m.name,
+		Limits: limits,
 		OnStep: func(s runtime.Step) {
 			found := s.Found
 			if s.Err != nil {

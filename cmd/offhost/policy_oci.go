@@ -92,7 +92,7 @@ What was pulled is kept in a cache, and takes no connection the next time.
   offhost policy pull ghcr.io/me/my:1.0 --allow-tag`,
 		Args: argCount(1, 1),
 	}
-	config.AddPolicyFlags(cmd.Flags())
+	config.AddRegistryFlags(cmd.Flags())
 	output := cmd.Flags().StringP("output", "o", "", "write the module to this `file`, or to standard output (-)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.pullPolicy(cmd, args[0], *output) }
 	return cmd

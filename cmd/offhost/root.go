@@ -19,6 +19,7 @@ carries it out and explains it.`,
   offhost run flux-bf16 --gpu rtx4090           another trace, another card
   offhost run --policy ./my.wasm --verbose      your own policy, each movement explained
   offhost run --device shm --scale 1/64         real bytes, in host memory
+  offhost policy install ./my.wasm              keep a policy, to be run by its name
   offhost trace list                            what else there is to replay
   offhost doctor                                what this machine offers`,
 		SilenceErrors: true,

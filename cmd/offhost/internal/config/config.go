@@ -122,7 +122,15 @@ func AddFlags(flags *pflag.FlagSet) { addFlags(flags, func(key) bool { return tr
 // AddPolicyFlags defines, on flags, --config and those that say where a policy comes from
 // and within which limits it is loaded.
 func AddPolicyFlags(flags *pflag.FlagSet) {
-	addFlags(flags, func(k key) bool { return slices.Contains(policyKeys, k.name) })
+	addFlags(flags, func(k key) bool {
+		return slices.Contains(policyKeys, k.name) || strings.HasPrefix(k.name, registryGroup)
+	})
+}
+
+// AddRegistryFlags defines, on flags, --config and those that say how modules come from
+// registries.
+func AddRegistryFlags(flags *pflag.FlagSet) {
+	addFlags(flags, func(k key) bool { return strings.HasPrefix(k.name, registryGroup) })
 }
 
 // AddPolicyDirFlags defines, on flags, --config and the one for the directory of installed

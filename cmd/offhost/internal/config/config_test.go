@@ -247,6 +247,13 @@ func TestRefusals(t *testing.T) {
 		{name: "weights without a device for them", args: []string{"--weights", "."}, want: `--weights: device sim has no weights: want --device shm`},
 		{name: "locked weights without a device for them", args: []string{"--pin-budget", "1GiB"}, want: `--pin-budget: device sim has no weights`},
 		{name: "file bandwidth", args: []string{"--file-bandwidth", ""}, want: `--file-bandwidth: bandwidth ""`},
+		{name: "a policy directory in a found file", file: "policy: {dir: x}\n", want: `policy.dir cannot be set by a file found in the working directory`},
+		{name: "a cache in a found file", file: "registry: {cache_dir: x}\n", want: `registry.cache_dir cannot be set by a file found in the working directory`},
+		{name: "tags in a found file", file: "registry: {allow_tag: true}\n", want: `registry.allow_tag cannot be set by a file found in the working directory`},
+		{name: "no TLS in a found file", file: "registry: {plain_http: true}\n", want: `registry.plain_http cannot be set by a file found in the working directory`},
+		{name: "no time", args: []string{"--registry-timeout", "0s"}, want: `--registry-timeout: "0s": want a time above 0 and at most 1h0m0s, as in 90s`},
+		{name: "much time", file: "registry: {timeout: 2h}\n", want: `offhost.yaml: registry.timeout: "2h": want a time`},
+		{name: "a time without a unit", env: map[string]string{"OFFHOST_REGISTRY_TIMEOUT": "60"}, want: `OFFHOST_REGISTRY_TIMEOUT: "60": want a time`},
 		{name: "a journal's path in a found file", file: "record: x\n", want: `record cannot be set by a file found in the working directory`},
 		{name: "a journal without a name", args: []string{"--record", ""}, want: `--record: "": want the name of the file`},
 		{name: "chunk", args: []string{"--chunk", "3MiB"}, want: `--chunk: 3 MiB is not a multiple of the granularity, 2 MiB`},
@@ -458,4 +465,44 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A command that runs nothing reads what it needs, whatever flags it has, and does not
+// trip over the rest.
+func TestLoadPolicies(t *testing.T) {
+	dir := t.TempDir()
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, FileName), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("budget: lots\npolicy: {fuel: 5}\nregistry: {offline: true, timeout: 5s}\n")
+	t.Setenv("OFFHOST_REGISTRY_ALLOW_TAG", "true")
+	for _, c := range []struct {
+		name string
+		add  func(*pflag.FlagSet)
+		args []string
+		want Sources
+		fuel uint64
+	}{
+		{"no flags", func(*pflag.FlagSet) {}, nil, Sources{"", Registry{"", true, true, false, 5 * time.Second}}, 5},
+		{"the directory's", AddPolicyDirFlags, []string{"--policy-dir", "d"}, Sources{"d", Registry{"", true, true, false, 5 * time.Second}}, 5},
+		{"all that policies need", AddPolicyFlags, []string{"--policy-dir", "d", "--registry-cache-dir", "c", "--offline=false", "--allow-tag=false", "--plain-http", "--registry-timeout", "90s", "--policy-fuel", "7"},
+			Sources{"d", Registry{"c", false, false, true, 90 * time.Second}}, 7},
+	} {
+		flags := pflag.NewFlagSet("policy", pflag.ContinueOnError)
+		c.add(flags)
+		if err := flags.Parse(c.args); err != nil {
+			t.Fatal(err)
+		}
+		policy, sources, err := LoadPolicies(flags, dir, slog.New(slog.DiscardHandler))
+		if err != nil || sources != c.want || policy.Fuel != c.fuel || policy.MemoryPages != 256 {
+			t.Errorf("%s: %+v, %+v, %v; want %+v and fuel %d", c.name, policy, sources, err, c.want, c.fuel)
+		}
+	}
+	write("bugdet: 1GiB\n")
+	if _, _, err := LoadPolicies(pflag.NewFlagSet("policy", pflag.ContinueOnError), dir, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "unknown key") {
+		t.Errorf("got %v, want the key that is not known", err)
+	}
 }

@@ -29,7 +29,8 @@ type key struct {
 	usage string // a word in backquotes names the value in --help
 	// discovered keys may be set by a file that was merely found in the working
 	// directory. Keys are not that name what offhost would write to or load into
-	// itself: libraries, sockets, output paths. A policy is neither: it is sandboxed.
+	// itself: libraries, sockets, output paths. A policy is neither: it is sandboxed. Nor
+	// are those that let a module from a registry come less safely.
 	discovered bool
 }
 
@@ -176,9 +177,11 @@ var keys = []key{
 		usage: "show each movement and why it was made, and each block of a component"},
 }
 
-// policyKeys are those that matter to a command that loads a policy and runs nothing.
-var policyKeys = []string{keyPolicyFuel, keyPolicyRefill, keyPolicyStartFuel, keyPolicyMemory, keyPolicyDir,
-	keyRegistryCache, keyRegistryOffline, keyRegistryTag, keyRegistryPlain, keyRegistryTimeout}
+// policyKeys are those that matter to a command that loads a policy and runs nothing,
+// beside those of registryGroup.
+var policyKeys = []string{keyPolicyFuel, keyPolicyRefill, keyPolicyStartFuel, keyPolicyMemory, keyPolicyDir}
+
+const registryGroup = "registry."
 
 // pageSize is the unit of a linear memory in WebAssembly; a module of version 1 has
 // at most maxPages of them.
