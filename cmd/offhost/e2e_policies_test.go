@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
+	"github.com/offhost/offhost/cmd/offhost/internal/render"
 	"github.com/offhost/offhost/policies"
 )
 
@@ -255,8 +258,36 @@ func TestInspectShowsWhatIsRefused(t *testing.T) {
 			}
 		})
 	}
+	shell{}.fails(t, 1, "not a directory", "policy", "list", "--policy-dir", filepath.Join(dir, "x.wasm"))
 	shell{}.fails(t, 2, "--format", "policy", "inspect", "lru", "--format", "xml")
 	shell{}.fails(t, 2, "--format", "policy", "list", "--format", "xml")
+}
+
+// Whatever a file is, it is shown without a crash, and nothing of it reaches the terminal
+// that does not print.
+func FuzzInspect(f *testing.F) {
+	for _, name := range []string{minimalModule, "../../runtime/testdata/wasi.wasm"} {
+		_, wasm := repositoryFile(f, name)
+		f.Add(wasm)
+	}
+	f.Add([]byte("\x00asm\x01\x00\x00\x00\x00\x1c\x09producers\x01\x08language\x01\x04\x1b[2J\x01x"))
+	f.Add([]byte("\x00asm\x01\x00\x00\x00\x00\x0f\x07offhostname=\x1b[2J"))
+	f.Fuzz(func(t *testing.T, wasm []byte) {
+		found := inspect(t.Context(), module{name: "x.wasm", wasm: wasm}, config.Policy{Fuel: 1000, Refill: 1000, StartFuel: 100_000, MemoryPages: 16})
+		var text, object strings.Builder
+		if err := errors.Join(found.write(&text), render.Object(&object, found)); err != nil {
+			t.Error(err)
+		}
+		for _, r := range text.String() {
+			if r != '\n' && !strconv.IsPrint(r) {
+				t.Fatalf("%q is written to the terminal:\n%q", r, &text)
+			}
+		}
+		var again inspection
+		if err := json.Unmarshal([]byte(object.String()), &again); err != nil {
+			t.Errorf("%v in %s", err, &object)
+		}
+	})
 }
 
 // What a command needs to know of configuration, it says where the value is set.

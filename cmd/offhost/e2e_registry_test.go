@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// tool finds a program that `make registry` installs.
-func tool(t *testing.T, name string) string {
+// registryTool finds a program that `make registry` installs.
+func registryTool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil && !requireTools {
@@ -35,7 +35,7 @@ func tool(t *testing.T, name string) string {
 // and returns its host and port.
 func startRegistry(t *testing.T, more string) string {
 	t.Helper()
-	program := tool(t, "registry")
+	program := registryTool(t, "registry")
 	dir := t.TempDir()
 	file := filepath.Join(dir, "registry.yml")
 	text := fmt.Sprintf(`version: 0.1
@@ -107,7 +107,7 @@ func TestAPolicyGoesThroughARegistry(t *testing.T) {
 	}
 
 	// Whoever reads the registry by hand finds the CNCF's layout.
-	manifest := fetch(t, "http://"+host+"/v2/me/minimal/manifests/1.0", "application/vnd.oci.image.manifest.v1+json")
+	manifest := fetchURL(t, "http://"+host+"/v2/me/minimal/manifests/1.0", "application/vnd.oci.image.manifest.v1+json")
 	var m struct {
 		MediaType string
 		Config    struct {
@@ -127,14 +127,14 @@ func TestAPolicyGoesThroughARegistry(t *testing.T) {
 		m.Annotations["org.opencontainers.image.source"] != "https://example.org/minimal" || !strings.HasSuffix(ref, fmt.Sprintf("@sha256:%x", sha256.Sum256(manifest))) {
 		t.Errorf("manifest of %s:\n%s", ref, manifest)
 	}
-	if got := fetch(t, "http://"+host+"/v2/me/minimal/blobs/"+m.Layers[0].Digest, "*/*"); !bytes.Equal(got, wasm) {
+	if got := fetchURL(t, "http://"+host+"/v2/me/minimal/blobs/"+m.Layers[0].Digest, "*/*"); !bytes.Equal(got, wasm) {
 		t.Error("the layer is not the module")
 	}
 	var c struct {
 		Architecture, OS string
 		LayerDigests     []string
 	}
-	if err := json.Unmarshal(fetch(t, "http://"+host+"/v2/me/minimal/blobs/"+m.Config.Digest, "*/*"), &c); err != nil || c.Architecture != "wasm" || c.OS != "wasip1" || c.LayerDigests[0] != m.Layers[0].Digest {
+	if err := json.Unmarshal(fetchURL(t, "http://"+host+"/v2/me/minimal/blobs/"+m.Config.Digest, "*/*"), &c); err != nil || c.Architecture != "wasm" || c.OS != "wasip1" || c.LayerDigests[0] != m.Layers[0].Digest {
 		t.Errorf("configuration %+v, %v", c, err)
 	}
 
@@ -203,6 +203,9 @@ func TestAPolicyGoesThroughARegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	shell{}.fails(t, 1, "refused at step module", "policy", "push", bad, host+"/me/bad:1")
+	for _, source := range []string{"x", "ftp://example.org", "https://", "https://me:hunter2@example.org", "https://example.org/" + strings.Repeat("x", 1000)} {
+		shell{}.fails(t, 2, "--source: .* want an address", "policy", "push", path, host+"/me/bad:1", "--source", source)
+	}
 	shell{}.fails(t, 2, "its digest comes from what is pushed", "policy", "push", path, ref)
 	shell{}.fails(t, 1, "offline: nothing is pushed", "policy", "push", path, host+"/me/x:1", "--offline")
 
@@ -223,7 +226,7 @@ func TestAPolicyGoesThroughARegistry(t *testing.T) {
 	}
 }
 
-func fetch(t *testing.T, url, accept string) []byte {
+func fetchURL(t *testing.T, url, accept string) []byte {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
@@ -274,7 +277,7 @@ func TestARegistryThatWantsCredentials(t *testing.T) {
 
 // What offhost pushes, another tool can pull, and the other way round.
 func TestAnotherToolReadsAndWritesTheSameArtifacts(t *testing.T) {
-	oras := tool(t, "oras")
+	oras := registryTool(t, "oras")
 	host := startRegistry(t, "")
 	ownDirs(t)
 	path, wasm := repositoryFile(t, minimalModule)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -50,6 +51,9 @@ func (a *app) pushPolicy(cmd *cobra.Command, name, to, source string) error {
 	if ref.Pinned() {
 		return usagef("%s: its digest comes from what is pushed: want REGISTRY/NAME or REGISTRY/NAME:TAG", ref)
 	}
+	if err := checkSource(source); err != nil {
+		return usagef("--source: %w", err)
+	}
 	limits, from, err := config.LoadPolicies(cmd.Flags(), a.dir, a.log)
 	if err != nil {
 		return err
@@ -75,6 +79,16 @@ func (a *app) pushPolicy(cmd *cobra.Command, name, to, source string) error {
 	_, err = fmt.Fprintf(a.stdout, "%s\nThe module's SHA-256 is %s, the digest of its layer.\n", pinned, info.SHA256)
 	return err
 }
+
+// checkSource says whether a text may be published as the address of source code; none may.
+func checkSource(text string) error {
+	if u, err := url.Parse(text); text != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || len(text) > maxSource) {
+		return fmt.Errorf("%.100q: want an address that others can open, as in https://github.com/me/my", text)
+	}
+	return nil
+}
+
+const maxSource = 1000 // bytes
 
 func (a *app) policyPullCommand() *cobra.Command {
 	cmd := &cobra.Command{

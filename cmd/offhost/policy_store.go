@@ -83,12 +83,10 @@ func (a *app) listPolicies(cmd *cobra.Command, format string) error {
 		list.Policies = append(list.Policies, l)
 	}
 	dir, err := installed.Open(from.Dir)
-	if err == nil {
-		list.Directory = dir.Path()
-		err = addInstalled(&list, dir)
-	}
 	if err != nil {
 		a.log.Warn("only the built-in policies are listed", "problem", err)
+	} else if err := addInstalled(&list, dir); err != nil {
+		return err
 	}
 	if format == config.FormatJSON {
 		return render.Object(a.stdout, list)
@@ -106,6 +104,7 @@ func (a *app) listPolicies(cmd *cobra.Command, format string) error {
 
 // addInstalled adds what is installed, and of what cannot be run the reason.
 func addInstalled(list *listJSON, dir installed.Dir) error {
+	list.Directory = dir.Path()
 	names, err := dir.Names()
 	if err != nil {
 		return err

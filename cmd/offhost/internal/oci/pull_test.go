@@ -206,6 +206,19 @@ func TestWhatIsInTheCacheIsCheckedEachTime(t *testing.T) {
 	}
 }
 
+func TestACacheThatCannotBeWrittenIsNoFailure(t *testing.T) {
+	a := newAnswerer(t)
+	cfg := config(t)
+	if err := os.WriteFile(cfg.CacheDir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	if m, err := New(cfg).Pull(t.Context(), a.pinned(t)); err != nil || !bytes.Equal(m.Wasm, wasm) || !strings.Contains(log.String(), "not kept in the cache") {
+		t.Errorf("got %v, %v, and the log %s; want the module, and that it is not kept", m, err, &log)
+	}
+}
+
 func TestATagIsTakenWhenItIsAskedFor(t *testing.T) {
 	a := newAnswerer(t)
 	cfg := config(t)

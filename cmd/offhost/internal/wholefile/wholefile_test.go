@@ -72,6 +72,19 @@ func TestAFileIsThereWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
+func TestWrite(t *testing.T) {
+	dir := t.TempDir()
+	for _, text := range []string{"first", "second"} {
+		if err := wholefile.Write(filepath.Join(dir, "a"), []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, dir, map[string]string{"a": text})
+	}
+	if err := wholefile.Write(filepath.Join(dir, "none", "a"), nil); err == nil {
+		t.Error("a file is written where there is no directory")
+	}
+}
+
 func TestALinkStays(t *testing.T) {
 	dir := t.TempDir()
 	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "link")
