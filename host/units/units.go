@@ -92,6 +92,18 @@ func (b Bytes) String() string {
 	return b.Decimal()
 }
 
+// Exact prints a size so that ParseBytes reads the same: a whole number of the unit that
+// makes it the smallest one, such as "2GiB", "24GB" or "4097B".
+func (b Bytes) Exact() string {
+	n, name := b, "B"
+	for _, x := range suffixes {
+		if b != 0 && b%x.unit == 0 && b/x.unit < n {
+			n, name = b/x.unit, x.name
+		}
+	}
+	return strconv.FormatInt(int64(n), 10) + name
+}
+
 // Decimal prints a size in powers of 1000 with at least two significant digits, and
 // two decimals for GB, so that a column of them lines up: "23.80 GB", "168 MB",
 // "1.5 MB", "0 B".

@@ -93,6 +93,19 @@ func TestBytesPrintHonestly(t *testing.T) {
 	}
 }
 
+func TestExactSizesReadAsTheyWere(t *testing.T) {
+	for b, want := range map[units.Bytes]string{
+		0: "0B", 1: "1B", 4097: "4097B", 24 * units.GB: "24GB", 2 * units.GiB: "2GiB", 256 * units.MiB: "256MiB",
+		1_500_000: "1500kB", units.MaxBytes: "9007199254740991B",
+	} {
+		got := b.Exact()
+		again, err := units.ParseBytes(got)
+		if got != want || err != nil || again != b {
+			t.Errorf("%d is %q, which reads as %d (%v), want %q", b, got, again, err, want)
+		}
+	}
+}
+
 func TestParseBytesPerSecond(t *testing.T) {
 	for _, in := range []string{"25GB/s", "25 GB/S", "25GB", "25000000000B/s"} {
 		got, err := units.ParseBytesPerSecond(in)

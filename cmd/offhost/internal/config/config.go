@@ -141,6 +141,15 @@ func AddPolicyDirFlags(flags *pflag.FlagSet) {
 
 func addFlags(flags *pflag.FlagSet, wanted func(key) bool) {
 	flags.String(fileKey, "", "read this configuration `file` instead of ./"+FileName)
+	defineFlags(flags, wanted)
+}
+
+// AddSomeFlags defines those flags of AddFlags that are named, without --config.
+func AddSomeFlags(flags *pflag.FlagSet, names []string) {
+	defineFlags(flags, func(k key) bool { return slices.Contains(names, k.flag) })
+}
+
+func defineFlags(flags *pflag.FlagSet, wanted func(key) bool) {
 	for _, k := range keys {
 		if k.flag == "" || !wanted(k) {
 			continue
@@ -194,6 +203,20 @@ func newResolver(flags *pflag.FlagSet, dir string, log *slog.Logger) (*resolver,
 	if err != nil {
 		return nil, err
 	}
+	return resolve(flags, file, os.Getenv)
+}
+
+// FromFlags reads the settings that flags defined by AddFlags give by themselves: neither
+// the environment nor a file changes them. Every error is of kind *UsageError.
+func FromFlags(flags *pflag.FlagSet) (Settings, error) {
+	r, err := resolve(flags, &document{}, func(string) string { return "" })
+	if err != nil {
+		return Settings{}, err
+	}
+	return r.settings()
+}
+
+func resolve(flags *pflag.FlagSet, file *document, getenv func(string) string) (*resolver, error) {
 	v := viper.New()
 	for _, k := range keys {
 		if k.kind == pairs {
@@ -205,6 +228,9 @@ func newResolver(flags *pflag.FlagSet, dir string, log *slog.Logger) (*resolver,
 				return nil, fmt.Errorf("flag --%s: %w", k.flag, err)
 			}
 		}
+		if getenv(k.env()) == "" {
+			continue
+		}
 		if err := v.BindEnv(k.name, k.env()); err != nil {
 			return nil, fmt.Errorf("environment variable %s: %w", k.env(), err)
 		}
@@ -212,7 +238,7 @@ func newResolver(flags *pflag.FlagSet, dir string, log *slog.Logger) (*resolver,
 	if err := v.MergeConfigMap(file.values); err != nil {
 		return nil, fmt.Errorf("%s: %w", file.path, err)
 	}
-	return &resolver{viper: v, flags: flags, file: file}, nil
+	return &resolver{viper: v, flags: flags, file: file, getenv: getenv}, nil
 }
 
 // loadFile reads the file that --config or OFFHOST_CONFIG names, else the one in

@@ -109,6 +109,34 @@ func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 	}
 }
 
+// What is asked of flags alone is the same whatever is around them, wrong values included.
+func TestFlagsAlone(t *testing.T) {
+	read := func(args ...string) (Settings, error) {
+		flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+		AddFlags(flags)
+		if err := flags.Parse(args); err != nil {
+			t.Fatal(err)
+		}
+		return FromFlags(flags)
+	}
+	args := []string{"--budget", "7GB", "--keep", "vae", "--policy-config", "a=b"}
+	want, _, err := load(t, args, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys {
+		t.Setenv(k.env(), "nonsense")
+	}
+	got, err := read(args...)
+	if d := cmp.Diff(want, got, scales); err != nil || d != "" {
+		t.Errorf("%v, (-alone in the world +with nonsense around)\n%s", err, d)
+	}
+	var usage *UsageError
+	if _, err := read("--budget", "much"); !errors.As(err, &usage) || !strings.Contains(err.Error(), "--budget") {
+		t.Errorf("%v, want a usage error about --budget", err)
+	}
+}
+
 func TestBudgetAndLink(t *testing.T) {
 	const gen4, gen5 = 25_000_000_000, 50_000_000_000
 	for _, c := range []struct {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -28,7 +27,9 @@ type resolver struct {
 	viper *viper.Viper
 	flags *pflag.FlagSet
 	file  *document
-	err   error
+	// getenv is os.Getenv, or gives nothing where the environment does not count.
+	getenv func(string) string
+	err    error
 }
 
 // level is where a key is set, the higher the stronger.
@@ -46,7 +47,7 @@ func (r *resolver) level(name string) level {
 	if f := r.flags.Lookup(k.flag); f != nil && f.Changed {
 		return byFlag
 	}
-	if os.Getenv(k.env()) != "" {
+	if r.getenv(k.env()) != "" {
 		return byEnviron
 	}
 	if slices.Contains(r.file.set, name) {
@@ -400,7 +401,7 @@ func (r *resolver) pairs(name string) map[string]string {
 	k := lookup(name)
 	out := map[string]string{}
 	maps.Copy(out, r.file.config)
-	if lines := os.Getenv(k.env()); lines != "" {
+	if lines := r.getenv(k.env()); lines != "" {
 		for line := range strings.SplitSeq(strings.TrimSuffix(lines, "\n"), "\n") {
 			if err := readPair(line, out); err != nil {
 				r.failFrom(k.env(), err)
