@@ -36,7 +36,8 @@ func main() {
 	os.Exit(code)
 }
 
-// Exit codes. An error may bring its own by a method ExitCode.
+// Exit codes. An error may bring its own by a method ExitCode, and lines that help by a
+// method Advice.
 const (
 	exitOK     = 0
 	exitFailed = 1
@@ -98,6 +99,12 @@ func (a *app) main(ctx context.Context, args []string) int {
 		return exitFailed // a worker's host says it once
 	}
 	fmt.Fprintf(a.stderr, "offhost: %s\n", render.Sentence(err.Error()))
+	var advised interface{ Advice() []string }
+	if errors.As(err, &advised) {
+		for _, line := range advised.Advice() {
+			fmt.Fprintln(a.stderr, render.Sentence(line))
+		}
+	}
 	var coded interface{ ExitCode() int }
 	if !errors.As(err, &coded) {
 		return exitFailed

@@ -16,13 +16,13 @@ import (
 func (a *app) policyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "Inspect, check, install and share policies",
+		Short: "Write, build, test, check, install and share policies",
 		Example: `  offhost policy list
-  offhost policy inspect ./my.wasm
-  offhost policy check ./my.wasm
-  offhost policy install ./my.wasm                  # from now on: offhost run --policy my
-  offhost policy push my ghcr.io/me/my:1.0          # prints the reference to pin
-  offhost policy install oci://ghcr.io/me/my@sha256:...`,
+  offhost policy new --lang c my-policy             # then build, test
+  offhost policy check my-policy/my-policy.wasm
+  offhost policy install my-policy/my-policy.wasm   # from now on: offhost run --policy my-policy
+  offhost policy push my-policy ghcr.io/me/my-policy:1.0   # prints the reference to pin
+  offhost policy install oci://ghcr.io/me/my-policy@sha256:...`,
 	}
 	asGroup(cmd)
 	check := &cobra.Command{
@@ -40,6 +40,7 @@ code is 1. The digest is what policy.sha256 in offhost.yaml, or --policy-sha256,
 		RunE: a.checkModule,
 	}
 	config.AddPolicyFlags(check.Flags())
+	cmd.AddCommand(a.policyNewCommand(), a.policyBuildCommand(), a.policyTestCommand())
 	cmd.AddCommand(check, a.policyListCommand(), a.policyInspectCommand(), a.policyInstallCommand(), a.policyRemoveCommand(),
 		a.policyPushCommand(), a.policyPullCommand())
 	return cmd

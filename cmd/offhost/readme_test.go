@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -45,22 +44,26 @@ func TestTheREADMEsCommandsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	module, err := filepath.Abs("../../examples/policies/minimal/minimal.wasm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ran := 0
+	ran, built := 0, true
 	ownDirs(t)
 	reader := shell{dir: t.TempDir()} // what one command writes another one reads
 	for _, m := range regexp.MustCompile(`(?m)^(?:offhost|go run ./cmd/offhost) ([^#|\n]*)`).FindAllStringSubmatch(string(b), -1) {
 		if strings.Contains(m[1], "my-trace.jsonl") || strings.Contains(m[1], "ghcr.io") {
 			continue // the reader's own
 		}
-		line := strings.NewReplacer("./my.wasm", module, "my.wasm", module, "'", "").Replace(m[1])
+		line := strings.ReplaceAll(m[1], "'", "")
 		if len(onDevices()) == 1 && (strings.Contains(line, "shm") || strings.Contains(line, "run.journal") || strings.HasPrefix(line, "bench")) {
 			continue // they need Linux
 		}
-		if got := reader.run(t, strings.Fields(line)...); got.code != 0 {
+		if !built && strings.Contains(line, "my-policy") {
+			continue
+		}
+		got := reader.run(t, strings.Fields(line)...)
+		if strings.Contains(got.stderr, "this installs what is missing") && !requireTools {
+			built = false // a compiler is no part of offhost
+			continue
+		}
+		if got.code != 0 {
 			t.Errorf("offhost %s: exit code %d: %s", m[1], got.code, got.stderr)
 		}
 		ran++

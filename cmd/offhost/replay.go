@@ -32,6 +32,8 @@ type request struct {
 	// movement is told of each movement; nil when nobody wants to know. Its error
 	// ends the run.
 	movement func(replay.Movement) error
+	// listen, if set, returns what takes the policy's place to hear what it is asked.
+	listen   func(*runtime.Policy) host.Policy
 	progress io.Writer // where a person watches; nil when nobody does
 	// readOnlyPin says that the GPU can pin memory that must not be written.
 	readOnlyPin bool
@@ -86,6 +88,9 @@ func replayTrace(ctx context.Context, r request) (_ *report.Report, err error) {
 		return nil, err
 	}
 	defer policy.Close()
+	if r.listen != nil {
+		first.Policy = r.listen(policy)
+	}
 
 	c := r.config(src.records)
 	c.Policy, c.Swaps = first, r.exchanges(ctx, limits)

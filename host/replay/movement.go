@@ -18,6 +18,9 @@ type Movement struct {
 	Who       string // the policy's name, "fallback" or "host"
 }
 
+// FaultMovement is what a Movement is whose policy's answer was void.
+const FaultMovement = "fault"
+
 // mover turns records into movements.
 type mover struct {
 	policies *troupe
@@ -45,7 +48,7 @@ func (m *mover) see(r *host.Record) error {
 		mv.What = "rejected"
 		mv.Why = fmt.Sprintf("%v %s: %v", r.Decision.Op, mv.Component, r.Code)
 	case host.RecFault:
-		mv.What, mv.Why = "fault", r.Err.Error()
+		mv.What, mv.Why = FaultMovement, r.Err.Error()
 	case host.RecThrash:
 		mv.What = "thrash"
 		mv.Why = fmt.Sprintf("moved in %d times over in request %d: a budget of %v would hold what is called in between",

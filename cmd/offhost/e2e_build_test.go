@@ -1,0 +1,93 @@
+//go:build !race
+
+// Compilers have no races of offhost's.
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/offhost/offhost/cmd/offhost/internal/scaffold"
+)
+
+// In each language: a new project builds, and its test passes. What the language's own tool
+// builds in another folder, by the lines of the project's page, are the same bytes. What
+// does not compile changes nothing.
+func TestANewPolicyBuilds(t *testing.T) {
+	for _, language := range scaffold.Languages() {
+		t.Run(language, func(t *testing.T) {
+			sh := shell{dir: t.TempDir()}
+			out := sh.succeeds(t, "policy", "new", "--lang", language, "my-policy")
+			if n := strings.Count(out, "\n"); n != 4 || !strings.Contains(out, "offhost policy build my-policy\n") {
+				t.Errorf("want four lines that say what is next:\n%s", out)
+			}
+			if r := sh.run(t, "policy", "test", "my-policy"); r.code != 1 || !strings.Contains(r.stderr, `"offhost policy build my-policy" makes it`) {
+				t.Errorf("a test before the module is built: exit code %d: %s", r.code, r.stderr)
+			}
+			r := sh.builds(t, "my-policy")
+			if r.code != 0 || !strings.Contains(r.stdout, "digest    ") || !strings.Contains(r.stdout, "imports   ") {
+				t.Fatalf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
+			}
+			shown, _, _ := strings.Cut(r.stderr, "\n")
+			command, ok := strings.CutPrefix(shown, "my-policy$ ")
+			if !ok {
+				t.Errorf("the command is not shown: %q", shown)
+			}
+			if out := sh.succeeds(t, "policy", "test", "my-policy"); !strings.Contains(out, "7 decisions, as expected") {
+				t.Error(out)
+			}
+
+			t.Run("its own tool", func(t *testing.T) {
+				if language == "c" {
+					needTool(t, "make")
+				}
+				other := shell{dir: filepath.Join(t.TempDir(), "a folder of another name")}
+				if err := os.Mkdir(other.dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				other.succeeds(t, "policy", "new", "--lang", language, "my-policy")
+				l, err := scaffold.FindLanguage(language)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, line := range l.Native {
+					if strings.HasPrefix(line, "npm install") {
+						continue // asc is here, and the network may not be
+					}
+					// Where cargo is not rustup's, it has to be told of the linker.
+					line = strings.ReplaceAll(line, "NAME", "my-policy")
+					if language == "rust" && strings.HasPrefix(line, "cargo") {
+						line = regexp.MustCompile(`^(\S+=\S+ )*\S*cargo`).FindString(command) + strings.TrimPrefix(line, "cargo")
+					}
+					cmd := exec.Command("sh", "-ec", line)
+					cmd.Dir = filepath.Join(other.dir, "my-policy")
+					if said, err := cmd.CombinedOutput(); err != nil {
+						t.Fatalf("%s: %v\n%s", line, err, said)
+					}
+				}
+				if !bytes.Equal(readFile(t, sh.dir, "my-policy/my-policy.wasm"), readFile(t, other.dir, "my-policy/my-policy.wasm")) {
+					t.Error("the bytes are others")
+				}
+			})
+
+			l, _ := scaffold.FindLanguage(language)
+			before := readFile(t, sh.dir, "my-policy/my-policy.wasm")
+			source := filepath.Join(sh.dir, "my-policy", l.Source)
+			writeFile(t, string(readFile(t, source))+"\nnonsense()\n", source)
+			r = sh.run(t, "policy", "build", "my-policy")
+			at := regexp.MustCompile(regexp.QuoteMeta(filepath.Base(l.Source)) + `[:(]\d+`)
+			if r.code != 1 || !at.MatchString(r.stderr) || !strings.Contains(r.stderr, "my-policy.wasm is as it was") || r.stdout != "" {
+				t.Errorf("with an error in it: exit code %d: %s%s", r.code, r.stdout, r.stderr)
+			}
+			if !bytes.Equal(readFile(t, sh.dir, "my-policy/my-policy.wasm"), before) {
+				t.Error("a source that does not compile has changed the module")
+			}
+		})
+	}
+}
