@@ -13,7 +13,7 @@ CUDA_GO = CGO_ENABLED=1 CGO_CFLAGS="-O2 -g -I$(CURDIR)/cuda/include -DOFFHOST_CU
 CUDA_TESTS = $(CUDA_GO) test -tags cuda
 HAS_CC = command -v $${CC:-cc} >/dev/null
 
-.PHONY: run test test-cuda test-cuda-driver race bench table lint fuzz policies traces record-check build build-go check-cuda-header emulator emulator-test emulator-sanitize toolchains registry examples
+.PHONY: run test test-cuda test-cuda-driver race bench table lint fuzz policies traces record-check build build-go check-cuda-header emulator emulator-test emulator-sanitize toolchains registry examples transcript
 
 run: ## replay the default trace
 	$(GO) run ./cmd/offhost run
@@ -65,6 +65,10 @@ registry: ## an OCI registry and the oras command for the tests, into bin/toolch
 examples: toolchains ## rebuild the examples' modules
 	PATH="$(CURDIR)/bin/toolchains/bin:$$PATH" REQUIRE_TOOLS=1 \
 		$(GO) test ./examples/policies -run TestPagesBuildTheirModules -update
+
+transcript: toolchains ## write the transcripts in examples/policies/README.md anew
+	PATH="$(CURDIR)/bin/toolchains/bin:$$PATH" REQUIRE_TOOLS=1 \
+		$(GO) test ./examples/policies -run TestTranscripts -update
 
 traces: ## rebuild the shipped traces
 	$(GO) generate ./host/trace/library

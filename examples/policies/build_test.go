@@ -27,6 +27,7 @@ var (
 	wabt           = toolchain{"wat2wasm", []string{"wat2wasm", "--version"}, "1.0."}
 	rust           = toolchain{"cargo", []string{"rustc", "--version"}, "rustc 1.63.0"}
 	zig            = toolchain{"zig", []string{"zig", "version"}, "0.15.2"}
+	goTool         = toolchain{"go", []string{"go", "version"}, "go1."}
 	assemblyScript = toolchain{"asc", []string{"asc", "--version"}, "Version 0.28.20"}
 )
 

@@ -29,7 +29,7 @@ var probes = []struct {
 	{"c++", clang, "clang-19 --target=wasm32 -x c++ -std=c++17 -O2 -Wall -Wextra -Werror -ffreestanding -fno-builtin -fno-exceptions -fno-rtti -nostdlib -I../../../../abi -I../../../../abi/sdk/c -Wl,--no-entry -o probe.wasm probe.c"},
 	{"rust", rust, "cd rust && CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-14 cargo build --quiet --release --target wasm32-unknown-unknown && cp target/wasm32-unknown-unknown/release/probe.wasm .."},
 	{"zig", zig, "zig build-exe -target wasm32-freestanding -mcpu=mvp+bulk_memory -fno-entry -rdynamic -O ReleaseSafe --stack 65536 --dep offhost -Mroot=probe.zig -Moffhost=../../../../abi/sdk/zig/offhost.zig -femit-bin=probe.wasm"},
-	{"go", toolchain{"go", []string{"go", "version"}, "go1."}, "GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o probe.wasm ./go"},
+	{"go", goTool, "GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o probe.wasm ./go"},
 	{"assemblyscript", assemblyScript, "asc probe.ts -O3 --noAssert --runtime stub --use abort= -o probe.wasm"},
 }
 
