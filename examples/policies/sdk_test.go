@@ -97,7 +97,8 @@ func testSDK(t *testing.T, module []byte) {
 	// Component 0 is there, 1 partly and kept, 2 in use, 3 was removed, 4 was refused.
 	about := func(kind abi.Kind, id uint32, resident uint64, flags abi.Flags) {
 		t.Helper()
-		expect(kind.String(), abi.Event{Kind: kind, Component: id, Parent: abi.None, Bytes: 250, Resident: resident, Flags: flags}, "")
+		expect(kind.String(), abi.Event{Kind: kind, Component: id, Parent: abi.None, Bytes: 250, Resident: resident, Flags: flags,
+			LoadCost: 7000 + uint64(id), NameHash: 1<<40 | uint64(id)}, "")
 	}
 	expect("begin", abi.Event{Kind: abi.Begin, Component: abi.None, Request: 1}, "")
 	for id := range uint32(5) {
@@ -123,7 +124,8 @@ func testSDK(t *testing.T, module []byte) {
 			}
 			list = append(list, abi.Decision{Op: abi.Prefetch, Reason: evictable[id] + known, Component: uint32(id), Arg: frees})
 		}
-		return append(list, abi.Decision{Op: abi.Evict, Reason: 9, Arg: 150}, retain(5, 77), retain(5, 99))
+		return append(list, abi.Decision{Op: abi.Evict, Reason: 9, Arg: 150}, retain(5, 77), retain(5, 99),
+			retain(1, 250), retain(1, 7001), retain(1, 1<<40|1))
 	}
 	expect("the world", need, "", world(1, 0, 0, 0, 0)...)
 	expect("the end, and with it the moment and the epoch", abi.Event{Kind: abi.End, Component: abi.None, Request: 1}, "")

@@ -160,12 +160,9 @@ export function room(): u32 {
 /** Adds a decision, in the order of preference. False: the answer is full, and nothing was added. */
 export function decide(op: u16, component: u32, arg: u64, reason: u16): bool {
   if (written >= MAX_DECISIONS) return false;
-  const d = changetype<Decision>(window + windowSize - DECISION_AREA + (written << 4));
-  written++;
-  d.op = op;
-  d.reason = reason;
-  d.component = component;
-  d.arg = arg;
+  const at = window + windowSize - DECISION_AREA + (written++ << 4);
+  store<u64>(at, <u64>component << 32 | <u64>reason << 16 | op); // the first three fields of Decision
+  store<u64>(at, arg, 8);
   return true;
 }
 
@@ -287,7 +284,7 @@ export function restored(): bool {
 
 // ---- the world, as events tell it ---------------------------------------------------
 
-/** What is known of a component. */
+/** What is known of a component. What does not change is as its COMPONENT event told it. */
 @unmanaged
 export class Component {
   bytes: u64;        // its size
@@ -298,7 +295,7 @@ export class Component {
   index: u32;
   calls: u32;        // in flight; of the epoch below only
   epoch: u32;
-  refused: u32;      // 1 + the moment at which the host refused to evict it
+  refused: u32;      // the moment at which the host refused to evict it
   flags: u16;        // as the host told them last
   known: bool;       // registered, and not removed
 }
@@ -337,13 +334,15 @@ let requests: u32 = 0;
 let epoch: u32 = 0;
 // A moment ends with every BEGIN, CALL, DONE and END: what the host refused in one may be lawful
 // in the next.
-let moment: u32 = 0;
+let moment: u32 = 1;
 
 /**
  * Brings the world up to date with the event. Call it first, for every event, or not at all.
  * False: the event says nothing to a policy (it is CONFIG or REJECTED, of a later version, or
  * about a component that cannot be).
  */
+// @ts-ignore: decorator
+@inline
 export function follow(): bool {
   const e = event;
   const kind = e.kind;
@@ -355,7 +354,7 @@ export function follow(): bool {
     }
     case Kind.REJECTED: {
       const d = rejected();
-      if (d && d.op == Op.EVICT && d.component < MAX_COMPONENTS) component(d.component).refused = moment + 1;
+      if (d && d.op == Op.EVICT && d.component < MAX_COMPONENTS) component(d.component).refused = moment;
       return false;
     }
     case Kind.BEGIN:
@@ -386,12 +385,9 @@ export function follow(): bool {
       return false;
   }
   if (e.component >= MAX_COMPONENTS) return false;
-  if (e.component >= world.end) world.end = e.component + 1;
   const c = component(e.component);
   c.flags = e.flags;
-  c.bytes = e.bytes;
   c.resident = e.resident;
-  c.loadCostNs = e.loadCostNs;
   if (kind == Kind.CALL) {
     if (c.epoch != epoch) c.calls = 0;
     c.epoch = epoch;
@@ -399,6 +395,9 @@ export function follow(): bool {
   } else if (kind == Kind.DONE) {
     if (c.epoch == epoch && c.calls > 0) c.calls--;
   } else if (kind == Kind.COMPONENT) {
+    if (e.component >= world.end) world.end = e.component + 1;
+    c.bytes = e.bytes;
+    c.loadCostNs = e.loadCostNs;
     c.nameHash = e.nameHash;
     c.parent = e.parent;
     c.index = e.index;
@@ -417,7 +416,7 @@ export function follow(): bool {
  */
 export function evictable(id: u32): bool {
   const c = component(id);
-  if (c.resident == 0 || c.refused == moment + 1) return false;
+  if (c.resident == 0 || c.refused == moment) return false;
   if ((c.flags & (Flag.PINNED | Flag.KEPT)) != 0) return false;
   return c.calls == 0 || c.epoch != epoch;
 }
@@ -427,9 +426,13 @@ export function evictable(id: u32): bool {
  * is shorter than the others.
  */
 export function frees(id: u32, bytes: u64): u64 {
-  const resident = component(id).resident;
-  if (bytes >= resident) return resident;
-  return resident - (resident - bytes) / world.chunkBytes * world.chunkBytes;
+  return part(component(id).resident, bytes);
+}
+
+// @ts-ignore: decorator
+@inline
+function part(resident: u64, bytes: u64): u64 {
+  return bytes >= resident ? resident : resident - (resident - bytes) / world.chunkBytes * world.chunkBytes;
 }
 
 /**
@@ -437,6 +440,7 @@ export function frees(id: u32, bytes: u64): u64 {
  * 0 if the answer is full.
  */
 export function evictPart(id: u32, bytes: u64, reason: u16): u64 {
-  const freed = frees(id, bytes);
-  return evict(id, freed == component(id).resident ? 0 : freed, reason) ? freed : 0;
+  const resident = component(id).resident;
+  const freed = part(resident, bytes);
+  return evict(id, freed == resident ? 0 : freed, reason) ? freed : 0;
 }

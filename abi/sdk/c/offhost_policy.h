@@ -211,7 +211,8 @@ static inline uint64_t offhost_get(offhost_blob *b, uint32_t bytes) {
 
 /* ---- the world, as events tell it -------------------------------------------------- */
 
-/* What is known of a component. resident are its lowest chunks. */
+/* What is known of a component. resident are its lowest chunks; what does not change is as
+ * its COMPONENT event told it. */
 typedef struct {
   uint64_t bytes, resident; /* its size; of it, bytes on the device */
   uint64_t load_cost_ns;    /* time to bring all of it to the device */
@@ -243,11 +244,8 @@ static struct {
 
 static inline void offhost_follow_component(const offhost_event *e) {
   offhost_component *c = &offhost_components[e->component];
-  if (e->component >= offhost_world.end) offhost_world.end = e->component + 1;
   c->flags = e->flags;
-  c->bytes = e->bytes;
   c->resident = e->resident;
-  c->load_cost_ns = e->load_cost_ns;
   if (e->kind == OFFHOST_CALL) {
     if (c->epoch != offhost_world.epoch) c->calls = 0;
     c->epoch = offhost_world.epoch;
@@ -255,6 +253,9 @@ static inline void offhost_follow_component(const offhost_event *e) {
   } else if (e->kind == OFFHOST_DONE) {
     if (c->epoch == offhost_world.epoch && c->calls > 0) c->calls--;
   } else if (e->kind == OFFHOST_COMPONENT) {
+    if (e->component >= offhost_world.end) offhost_world.end = e->component + 1;
+    c->bytes = e->bytes;
+    c->load_cost_ns = e->load_cost_ns;
     c->name_hash = e->name_hash;
     c->parent = e->parent;
     c->index = e->index;

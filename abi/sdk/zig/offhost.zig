@@ -312,7 +312,7 @@ pub fn log(line: []const u8) void {
     _ = fd_write(2, &list, list.len, &written);
 }
 
-/// What is known of a component.
+/// What is known of a component. What does not change is as its component event told it.
 pub const Component = struct {
     /// Its size.
     bytes: u64 = 0,
@@ -390,12 +390,9 @@ pub const World = struct {
             _ => return false,
         }
         if (e.component >= max_components) return false;
-        w.end = @max(w.end, e.component + 1);
         const c = &w.components[e.component];
         c.flags = e.flags;
-        c.bytes = e.bytes;
         c.resident = e.resident;
-        c.load_cost_ns = e.load_cost_ns;
         switch (e.kind) {
             .call => {
                 if (c.epoch != w.epoch) c.calls = 0;
@@ -406,6 +403,9 @@ pub const World = struct {
                 c.calls -|= 1;
             },
             .component => {
+                w.end = @max(w.end, e.component + 1);
+                c.bytes = e.bytes;
+                c.load_cost_ns = e.load_cost_ns;
                 c.name_hash = e.name_hash;
                 c.parent = e.parent;
                 c.index = e.index;

@@ -193,7 +193,7 @@ func (p *markov) prefetch(id uint32, a *offhost.Answer) {
 	if !c.Known || missing == 0 {
 		return
 	}
-	free := p.world.Free
+	free := p.world.Free()
 	if free < missing {
 		p.ahead(id)
 		p.taken[id], p.taken[next] = p.walks, p.walks

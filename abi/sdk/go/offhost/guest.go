@@ -4,12 +4,6 @@ package offhost
 
 import "unsafe"
 
-//go:wasmexport offhost_v1_buffer
-func exportBuffer(size uint32) uint32 { return uint32(uintptr(lend(size))) }
-
-//go:wasmexport offhost_v1_event
-func exportEvent(size uint32) int32 { return event(size) }
-
 //go:wasmimport wasi_snapshot_preview1 fd_write
 //go:noescape
 func fdWrite(fd int32, list unsafe.Pointer, n uint32, written unsafe.Pointer) uint32

@@ -1,15 +1,17 @@
 // Package offhost is for policies that are written in Go.
 //
-//	type first struct{ world offhost.World }
+//	var world offhost.World
 //
-//	func (p *first) Event(e *offhost.Event, a *offhost.Answer) {
-//		if !p.world.Follow(e) || e.Kind != offhost.Need {
+//	type first struct{}
+//
+//	func (*first) Event(e *offhost.Event, a *offhost.Answer) {
+//		if !world.Follow(e) || e.Kind != offhost.Need {
 //			return
 //		}
 //		missing := e.Amount
-//		for id := uint32(0); id < p.world.End && missing > 0; id++ {
-//			if id != e.Component && p.world.Evictable(id) {
-//				missing -= min(missing, p.world.EvictPart(a, id, missing, 1))
+//		for id := uint32(0); id < world.End && missing > 0; id++ {
+//			if id != e.Component && world.Evictable(id) {
+//				missing -= min(missing, world.EvictPart(a, id, missing, 1))
 //			}
 //		}
 //	}
@@ -22,7 +24,9 @@
 // for learned state.
 //
 // A policy should allocate nothing once it runs: a garbage collection costs some millions
-// of fuel, more than an event has.
+// of fuel, more than an event has. It does well to keep its state in package variables, as
+// the world above: they have fixed addresses, where a pointer that was passed is loaded anew
+// for each field.
 //
 // It is no part of the host, which has the ABI in package abi.
 package offhost
@@ -72,58 +76,68 @@ type Decision struct {
 }
 
 // An Answer takes decisions, in the order of preference. An empty one leaves everything
-// to the host.
-type Answer struct {
-	area *[MaxDecisions]Decision
-	n    uint32
-}
+// to the host. There is one window and one answer in it, which every Answer stands for.
+type Answer struct{}
+
+// What an Answer stands for is at fixed addresses.
+var (
+	answer   Answer
+	area     = (*[MaxDecisions]record)(window.Answer())
+	answered uint32
+)
+
+// A record is a Decision as it lies in the window: operation, reason and component in one
+// word.
+type record struct{ head, arg uint64 }
 
 // Room returns how many decisions still fit.
-func (a *Answer) Room() int { return MaxDecisions - int(a.n) }
+func (*Answer) Room() int { return MaxDecisions - int(answered) }
 
 // Add adds a decision. False: the answer is full, and nothing was added.
-func (a *Answer) Add(d Decision) bool {
-	if a.n >= MaxDecisions {
-		return false
-	}
-	a.area[a.n] = d
-	a.n++
-	return true
-}
+func (*Answer) Add(d Decision) bool { return add(d.Op, d.Reason, d.Component, d.Arg) }
 
 // Evict evicts so many bytes of a component, 0 for all; whole chunks go.
-func (a *Answer) Evict(component uint32, bytes uint64, reason uint16) bool {
-	return a.Add(Decision{Evict, reason, component, bytes})
+func (*Answer) Evict(component uint32, bytes uint64, reason uint16) bool {
+	return add(Evict, reason, component, bytes)
 }
 
 // Retain wishes that a component stay for so many calls, 1 to 65536.
-func (a *Answer) Retain(component uint32, calls uint64, reason uint16) bool {
-	return a.Add(Decision{Retain, reason, component, calls})
+func (*Answer) Retain(component uint32, calls uint64, reason uint16) bool {
+	return add(Retain, reason, component, calls)
 }
 
 // Prefetch loads so many missing bytes of a component, 0 for all; whole chunks come.
-func (a *Answer) Prefetch(component uint32, bytes uint64, reason uint16) bool {
-	return a.Add(Decision{Prefetch, reason, component, bytes})
+func (*Answer) Prefetch(component uint32, bytes uint64, reason uint16) bool {
+	return add(Prefetch, reason, component, bytes)
 }
 
-// answer is static, so that it never escapes to the heap.
-var answer Answer
+func add(op Op, reason uint16, component uint32, arg uint64) bool {
+	n := answered
+	if n >= MaxDecisions {
+		return false
+	}
+	area[n] = record{uint64(op) | uint64(reason)<<16 | uint64(component)<<32, arg}
+	answered = n + 1
+	return true
+}
 
+//go:wasmexport offhost_v1_buffer
 func lend(size uint32) unsafe.Pointer {
 	at := window.Lend(size)
 	if at != nil {
-		answer.area = (*[MaxDecisions]Decision)(window.Answer())
+		area = (*[MaxDecisions]record)(window.Answer())
 	}
 	return at
 }
 
+//go:wasmexport offhost_v1_event
 func event(size uint32) int32 {
-	answer.n = 0
-	if size < eventSize || answer.area == nil || policy == nil {
+	answered = 0
+	if size < eventSize || policy == nil {
 		return 0
 	}
 	policy.Event((*Event)(window.Event()), &answer)
-	return int32(answer.n)
+	return int32(answered)
 }
 
 // Ask delivers an event to a policy as a host would, and returns the answer. It is for
@@ -134,6 +148,9 @@ func Ask(p Policy, e Event, payload []byte) []Decision {
 	lend(window.Min)
 	e.payloadLen = uint32(copy(window.Payload(window.Max), payload))
 	*(*Event)(window.Event()) = e
-	n := event(eventSize)
-	return append([]Decision(nil), answer.area[:n]...)
+	var list []Decision
+	for _, r := range area[:event(eventSize)] {
+		list = append(list, Decision{Op(r.head), uint16(r.head >> 16), uint32(r.head >> 32), r.arg})
+	}
+	return list
 }

@@ -1,12 +1,18 @@
 package offhost
 
-// A Component is what is known of one.
+import (
+	"unsafe"
+
+	"github.com/offhost/offhost/abi/sdk/go/internal/window"
+)
+
+// A Component is what is known of one. What does not change is as its registration told it.
 type Component struct {
 	Bytes, Resident uint64 // its size; of it, the lowest chunks are on the device
 	LoadCost        uint64 // time to bring all of it to the device, in nanoseconds
 	NameHash        uint64
 	Parent, Index   uint32
-	calls, epoch    uint32 // in flight; of that epoch only
+	calls           uint64 // in flight, in the lower half; of the epoch in the upper half only
 	refused         uint32 // 1 + the moment at which the host refused to evict it
 	Flags           Flags  // as the host told them last
 	Known           bool   // registered, and not removed
@@ -17,76 +23,75 @@ type Component struct {
 type World struct {
 	Components [MaxComponents]Component // by id
 	End        uint32                   // ids from here on were never told of
-	Free       uint64                   // of the budget, what is neither used nor promised
-	Budget     uint64
-	chunk      uint64 // 0: not told
+	chunk      uint64                   // the bits that differ from defaultChunk's
 	// Requests that are open. When none is, an epoch ends: a call whose Done never came (it
 	// began before this policy did) does not protect a component for ever.
-	requests, epoch uint32
+	requests uint32
 	// A moment ends with every Begin, Call, Done and End: what the host refused in one may be
-	// lawful in the next.
-	moment uint32
+	// lawful in the next. The upper half is the epoch, the lower half the moment.
+	now uint64
 }
+
+const (
+	epoch        = 1 << 32
+	defaultChunk = 32 << 20
+)
+
+// pin is 0. On WebAssembly Go loads a parameter anew for each use, and keeps in a register
+// what was computed from one.
+var pin uintptr
 
 // Follow brings the world up to date. Call it first, for every event, or not at all.
 // False: the event says nothing to a policy (it is Config or Rejected, of a later
 // version, or about a component that cannot be).
 func (w *World) Follow(e *Event) bool {
-	w.Free, w.Budget = e.Free, e.Budget
-	switch e.Kind {
-	case Config:
-		if n, ok := e.ConfigNumber("offhost.chunk_bytes"); ok {
-			w.chunk = n
-		}
-		return false
-	case Rejected:
-		if d, _, ok := e.Rejection(); ok && d.Op == Evict && d.Component < MaxComponents {
-			w.Components[d.Component].refused = w.moment + 1
-		}
+	w, e = (*World)(unsafe.Add(unsafe.Pointer(w), pin)), (*Event)(unsafe.Add(unsafe.Pointer(e), pin))
+	kind := e.Kind
+	switch kind {
+	case Config, Rejected:
+		w.told(e)
 		return false
 	case Begin:
-		w.moment++
+		w.now++
 		w.requests++
 		return true
 	case End:
-		w.moment++
+		w.now++
 		if w.requests > 0 {
 			w.requests--
 		}
 		if w.requests == 0 {
-			w.epoch++
+			w.now += epoch
 		}
 		return true
 	case Enqueued, Idle:
 		return true
-	case Need, Pressure:
-		if e.Component == None {
-			return true
-		}
-	case Call, Done:
-		w.moment++
-	case Registered, Loaded, Evicted:
+	case Registered, Loaded, Evicted, Call, Done, Need, Pressure:
 	default:
 		return false
 	}
-	if e.Component >= MaxComponents {
-		return false
+	id := e.Component
+	if id >= MaxComponents {
+		return id == None && (kind == Need || kind == Pressure)
 	}
-	c := &w.Components[e.Component]
-	w.End = max(w.End, e.Component+1)
-	c.Flags, c.Bytes, c.Resident, c.LoadCost = e.Flags, e.Bytes, e.Resident, e.LoadCost
-	switch e.Kind {
+	c := &w.Components[id]
+	c.Flags, c.Resident = e.Flags, e.Resident
+	switch kind {
 	case Call:
-		if c.epoch != w.epoch {
-			c.calls = 0
+		w.now++
+		calls := c.calls
+		if calls>>32 != w.now>>32 {
+			calls = w.now >> 32 << 32
 		}
-		c.epoch = w.epoch
-		c.calls++
+		c.calls = calls + 1
 	case Done:
-		if c.epoch == w.epoch && c.calls > 0 {
-			c.calls--
+		w.now++
+		if calls := c.calls; calls>>32 == w.now>>32 && uint32(calls) > 0 {
+			c.calls = calls - 1
 		}
 	case Registered:
+		w.End = max(w.End, id+1)
+		c.Bytes, c.LoadCost = e.Bytes, e.LoadCost
 		c.NameHash, c.Parent, c.Index = e.NameHash, e.Parent, e.Index
 		c.Known = e.Flags&Removed == 0
 		if !c.Known {
@@ -96,45 +101,54 @@ func (w *World) Follow(e *Event) bool {
 	return true
 }
 
-// Chunk returns the unit in which components move, in bytes.
-func (w *World) Chunk() uint64 {
-	if w.chunk == 0 {
-		return 32 << 20
+func (w *World) told(e *Event) {
+	if n, ok := e.ConfigNumber("offhost.chunk_bytes"); ok && n > 0 {
+		w.chunk = n ^ defaultChunk
 	}
-	return w.chunk
+	if d, _, ok := e.Rejection(); ok && d.Op == Evict && d.Component < MaxComponents {
+		w.Components[d.Component].refused = uint32(w.now) + 1
+	}
 }
+
+// Free returns what is neither used nor promised of the budget, as the event says that is
+// in the window.
+func (*World) Free() uint64 { return (*Event)(window.Event()).Free }
+
+// Budget returns the budget in bytes, as the event says that is in the window.
+func (*World) Budget() uint64 { return (*Event)(window.Event()).Budget }
+
+// Chunk returns the unit in which components move, in bytes.
+func (w *World) Chunk() uint64 { return w.chunk ^ defaultChunk }
 
 // Evictable reports whether a component has resident bytes that the host would let go
 // now. What an event asks room for is for the caller to leave out.
 func (w *World) Evictable(id uint32) bool {
 	c := &w.Components[id]
-	if c.Resident == 0 || c.refused == w.moment+1 || c.Flags&(Pinned|Kept) != 0 {
-		return false
-	}
-	return c.calls == 0 || c.epoch != w.epoch
+	return c.Resident != 0 && c.Flags&(Pinned|Kept) == 0 && (uint32(c.calls) == 0 || c.calls>>32 != w.now>>32) &&
+		c.refused != uint32(w.now)+1
 }
 
 // Frees returns what evicting so many bytes of a component frees: whole chunks from the
 // last one down, which is shorter than the others.
 func (w *World) Frees(id uint32, bytes uint64) uint64 {
 	resident := w.Components[id].Resident
-	if bytes >= resident {
-		return resident
-	}
-	chunk := w.Chunk()
-	return resident - (resident-bytes)/chunk*chunk
+	return resident - (resident-min(bytes, resident))/w.Chunk()*w.Chunk()
 }
 
 // EvictPart evicts as much of a component as is needed to free so many bytes, and
-// returns what that frees: 0 if the answer is full.
-func (w *World) EvictPart(a *Answer, id uint32, bytes uint64, reason uint16) uint64 {
-	freed := w.Frees(id, bytes)
-	arg := freed
-	if freed == w.Components[id].Resident {
-		arg = 0
+// returns what that frees: 0 if the answer is full. It is written to be inlined, which
+// halves what it costs.
+func (w *World) EvictPart(_ *Answer, id uint32, bytes uint64, reason uint16) uint64 {
+	all, chunk := w.Components[id].Resident, w.chunk^defaultChunk
+	kept := (all - min(bytes, all)) / chunk * chunk
+	freed := all - kept
+	if kept == 0 {
+		all = 0
 	}
-	if !a.Evict(id, arg, reason) {
+	if answered == MaxDecisions {
 		return 0
 	}
+	area[answered%MaxDecisions] = record{uint64(id)<<32 | uint64(reason)<<16 | uint64(Evict), all - kept}
+	answered++
 	return freed
 }

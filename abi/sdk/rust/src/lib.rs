@@ -381,7 +381,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What is known of a component.
+/// What is known of a component. What does not change is as its COMPONENT event told it.
 #[derive(Clone, Copy)]
 pub struct Component {
     /// Its size.
@@ -497,11 +497,8 @@ impl World {
             Some(c) => c,
             None => return false,
         };
-        self.end = self.end.max(e.component + 1);
         c.flags = e.flags;
-        c.bytes = e.bytes;
         c.resident = e.resident;
-        c.load_cost_ns = e.load_cost_ns;
         match e.kind {
             Kind::CALL => {
                 if c.epoch != self.epoch {
@@ -512,6 +509,9 @@ impl World {
             }
             Kind::DONE if c.epoch == self.epoch => c.calls = c.calls.saturating_sub(1),
             Kind::COMPONENT => {
+                self.end = self.end.max(e.component + 1);
+                c.bytes = e.bytes;
+                c.load_cost_ns = e.load_cost_ns;
                 c.name_hash = e.name_hash;
                 c.parent = e.parent;
                 c.index = e.index;

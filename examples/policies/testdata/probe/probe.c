@@ -39,6 +39,9 @@ static void on_event(const offhost_event *e) {
     offhost_evict_part(0, e->amount, 9);
     offhost_retain(offhost_world.end, offhost_world.free, 0);
     offhost_retain(offhost_world.end, offhost_world.budget, 0);
+    offhost_retain(1, offhost_components[1].bytes, 0);
+    offhost_retain(1, offhost_components[1].load_cost_ns, 0);
+    offhost_retain(1, offhost_components[1].name_hash, 0);
     break;
   case 99:
     offhost_retain(0, follows, 0);

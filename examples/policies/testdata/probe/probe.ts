@@ -54,6 +54,10 @@ export function offhost_v1_event(len: u32): i32 {
     evictPart(0, event.amount, 9);
     retain(world.end, world.free(), 0);
     retain(world.end, world.budget(), 0);
+    const c = component(1);
+    retain(1, c.bytes, 0);
+    retain(1, c.loadCostNs, 0);
+    retain(1, c.nameHash, 0);
   } else if (event.kind == 99) {
     retain(0, follows, 0);
   }

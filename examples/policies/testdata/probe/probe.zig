@@ -35,6 +35,10 @@ fn onEvent(e: *const offhost.Event, answer: *offhost.Answer) void {
             _ = world.evictPart(answer, 0, e.amount, 9);
             _ = answer.retain(world.end, world.free, 0);
             _ = answer.retain(world.end, world.budget, 0);
+            const c = &world.components[1];
+            _ = answer.retain(1, c.bytes, 0);
+            _ = answer.retain(1, c.load_cost_ns, 0);
+            _ = answer.retain(1, c.name_hash, 0);
         },
         else => if (@intFromEnum(e.kind) == 99) {
             _ = answer.retain(0, @intFromBool(follows), 0);

@@ -31,9 +31,9 @@ func Lend(bytes uint32) unsafe.Pointer {
 // Event returns where the event is.
 func Event() unsafe.Pointer { return unsafe.Pointer(&words) }
 
-// Answer returns where the answer begins. There has to be a window.
+// Answer returns where the answer begins.
 func Answer() unsafe.Pointer {
-	return unsafe.Add(unsafe.Pointer(&words), size-decisionArea)
+	return unsafe.Add(unsafe.Pointer(&words), max(size, Min)-decisionArea)
 }
 
 // Room returns how many bytes of payload fit.

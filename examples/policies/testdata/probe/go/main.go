@@ -44,8 +44,12 @@ func (p *probe) Event(e *offhost.Event, a *offhost.Answer) {
 			a.Prefetch(id, p.world.Frees(id, e.Amount), one(p.world.Evictable(id))+2*one(p.world.Components[id].Known))
 		}
 		p.world.EvictPart(a, 0, e.Amount, 9)
-		a.Retain(p.world.End, p.world.Free, 0)
-		a.Retain(p.world.End, p.world.Budget, 0)
+		a.Retain(p.world.End, p.world.Free(), 0)
+		a.Retain(p.world.End, p.world.Budget(), 0)
+		c := &p.world.Components[1]
+		a.Retain(1, c.Bytes, 0)
+		a.Retain(1, c.LoadCost, 0)
+		a.Retain(1, c.NameHash, 0)
 	case 99:
 		a.Retain(0, uint64(one(follows)), 0)
 	}

@@ -49,6 +49,10 @@ impl Policy for Probe {
                 w.evict_part(answer, 0, e.amount, 9);
                 answer.retain(w.end(), w.free, 0);
                 answer.retain(w.end(), w.budget, 0);
+                let c = w.component(1);
+                answer.retain(1, c.bytes, 0);
+                answer.retain(1, c.load_cost_ns, 0);
+                answer.retain(1, c.name_hash, 0);
             }
             Kind(99) => {
                 answer.retain(0, follows.into(), 0);
