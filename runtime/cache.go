@@ -9,6 +9,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -87,13 +89,13 @@ func engineVersion() string {
 
 // with calls compile with a cache that has the code of key, or that takes it. The
 // caller closes what it gets back.
-func (c *codeCache) with(key string, compile func(wazero.CompilationCache) error) (wazero.CompilationCache, error) {
+func (c *codeCache) with(key string, compile compileFunc) (wazero.CompilationCache, error) {
 	entry := filepath.Join(c.dir, key)
 	switch err := checkEntry(entry); {
 	case err == nil:
 		now := time.Now()
 		_ = os.Chtimes(entry, now, now) // only the order of removal rests on it
-		return c.in(entry, compile)
+		return c.in(entry, true, compile)
 	case !errors.Is(err, fs.ErrNotExist):
 		c.logger.Warn("compiled code in the cache is ignored", "entry", entry, "problem", err)
 		if err := os.RemoveAll(entry); err != nil {
@@ -105,7 +107,7 @@ func (c *codeCache) with(key string, compile func(wazero.CompilationCache) error
 		return nil, err
 	}
 	defer os.RemoveAll(work) // gone if it was renamed
-	cache, err := c.in(work, compile)
+	cache, err := c.in(work, false, compile)
 	if err != nil {
 		return nil, err
 	}
@@ -120,12 +122,12 @@ func (c *codeCache) with(key string, compile func(wazero.CompilationCache) error
 	return cache, nil
 }
 
-func (c *codeCache) in(dir string, compile func(wazero.CompilationCache) error) (wazero.CompilationCache, error) {
+func (c *codeCache) in(dir string, found bool, compile compileFunc) (wazero.CompilationCache, error) {
 	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := compile(cache); err != nil {
+	if err := compile(cache, found); err != nil {
 		return nil, errors.Join(err, cache.Close(context.Background()))
 	}
 	return cache, nil
@@ -178,15 +180,24 @@ func sumEntry(dir string) ([]byte, error) {
 		if left -= info.Size(); !info.Mode().IsRegular() || left < 0 {
 			return fmt.Errorf("%s is no regular file, or it is more than %d bytes", name, maxEntryBytes)
 		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(h, "%q %d\n", filepath.ToSlash(name), len(b))
-		h.Write(b)
-		return nil
+		fmt.Fprintf(h, "%q %d\n", filepath.ToSlash(name), info.Size())
+		return sumContent(h, path, info.Size())
 	})
 	return h.Sum(nil), err
+}
+
+// sumContent adds a file of so many bytes to a checksum.
+func sumContent(h hash.Hash, path string, size int64) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	n, err := io.CopyBuffer(h, io.LimitReader(f, size+1), make([]byte, 256<<10))
+	if err == nil && n != size {
+		err = fmt.Errorf("%s has %d bytes more or less than it had", path, n-size)
+	}
+	return err
 }
 
 // trim removes the entries used longest ago above maxEntries, and what was left

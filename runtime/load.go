@@ -234,12 +234,12 @@ func (l *loader) compile(ctx context.Context) (string, error) {
 	}
 	p.info.Engine = engine
 	config = config.WithMemoryLimitPages(l.cfg.Limits.MemoryPages).WithDebugInfoEnabled(false)
-	if len(l.metered) > largeModule {
-		l.m = nil
-		debug.FreeOSMemory()
-		defer debug.FreeOSMemory()
-	}
-	compile := func(cache wazero.CompilationCache) error {
+	compile := func(cache wazero.CompilationCache, found bool) error {
+		if !found && len(l.metered) > largeModule {
+			l.m = nil
+			debug.FreeOSMemory()
+			defer debug.FreeOSMemory()
+		}
 		config := config
 		if cache != nil {
 			config = config.WithCompilationCache(cache)
@@ -261,17 +261,21 @@ func (l *loader) compile(ctx context.Context) (string, error) {
 	return "for the " + engine, nil
 }
 
+// A compileFunc compiles with a cache, if there is one, in which the code was found, or
+// not.
+type compileFunc func(cache wazero.CompilationCache, found bool) error
+
 // cached compiles with the cache that is configured, if there is one and it can be
 // used, and else without.
-func (l *loader) cached(compile func(wazero.CompilationCache) error) error {
+func (l *loader) cached(compile compileFunc) error {
 	p := l.p
 	if l.cfg.CacheDir == "" || p.info.Engine != "compiler" {
-		return compile(nil)
+		return compile(nil, false)
 	}
 	version := cmp.Or(l.cfg.engineVersion, engineVersion())
 	if version == "" {
 		p.logger.Warn("compiled code is not cached: the program does not know which version of the engine it has", "policy", p.info.Name)
-		return compile(nil)
+		return compile(nil, false)
 	}
 	cache, err := openCodeCache(l.cfg.CacheDir, p.logger)
 	if err != nil {
@@ -280,7 +284,7 @@ func (l *loader) cached(compile func(wazero.CompilationCache) error) error {
 	p.cache, err = cache.with(codeKey(version, l.cfg.Limits.MemoryPages, l.metered), compile)
 	if err != nil {
 		p.logger.Warn("compiling without the cache", "policy", p.info.Name, "problem", err)
-		return compile(nil)
+		return compile(nil, false)
 	}
 	return nil
 }

@@ -69,18 +69,17 @@ const (
 // that is not taken.
 type body struct {
 	*reader
+	*scratch
 	m   *Module
 	opt *Options
-	out []byte
 
 	farMemory, farTables bool // they may outgrow a cache
 
 	fuel, temp uint32 // locals: the fuel (i64) and a scratch (i32)
-	scratch    []byte // types of further locals, which are made when they are needed
+	more       []byte // types of further locals, which are made when they are needed
 	locals     int    // the guest's own, parameters included
 	floats     int    // instructions whose NaN is made canonical
 
-	frames []frame
 	height int // operands
 	top    int // highest operand stack so far
 	pushed int // operands in all
@@ -96,6 +95,33 @@ type body struct {
 	controls int    // control instructions
 	blocks   int    // places where the metered code splits
 	work     int    // to compile the rest, in units of workPlain
+}
+
+// A scratch is what rewriting a function leaves for the next one to be used again.
+type scratch struct {
+	out     []byte
+	frames  []frame
+	regions [][]region // all blocks but the last are full, of those that are in use
+	used    int        // of all regions
+}
+
+const regionBlock = 256
+
+// begin makes a scratch ready for another function.
+func (s *scratch) begin() {
+	s.out, s.frames, s.used = s.out[:0], s.frames[:0], 0
+}
+
+// region returns one that stays where it is until the next function begins.
+func (s *scratch) region() *region {
+	block, at := s.used/regionBlock, s.used%regionBlock
+	if block == len(s.regions) {
+		s.regions = append(s.regions, make([]region, regionBlock))
+	}
+	s.used++
+	r := &s.regions[block][at]
+	*r = region{}
+	return r
 }
 
 // patchSize is the width of a charge's constant: 4 bytes of signed LEB128 hold
@@ -116,7 +142,8 @@ func (w *body) count(cost int) {
 		return
 	}
 	if w.open == nil {
-		w.open = &region{start: len(w.out)}
+		w.open = w.region()
+		w.open.start = len(w.out)
 		w.instrU(opLocalGet, w.fuel)
 		w.instr(opI64Const)
 		w.open.patch = len(w.out)
@@ -233,12 +260,13 @@ func (w *body) loadFuel() {
 	w.instrU(opLocalSet, w.fuel)
 }
 
-// rewrite reads the body of a function of type t and returns the new one, without
+// rewrite reads the body of a function of type t and appends the new one to to, after
 // its size. exit is the block type of $exit.
-func (w *body) rewrite(t FuncType, exit []byte) []byte {
+func (w *body) rewrite(to []byte, t FuncType, exit []byte) []byte {
+	w.begin()
 	groups, own, v128 := w.declarations(t)
 	if w.err != nil {
-		return nil
+		return to
 	}
 	w.fuel, w.temp = uint32(w.locals), uint32(w.locals)+1
 	w.frames = append(w.frames, frame{op: opBlock, results: len(t.Results)})
@@ -253,17 +281,17 @@ func (w *body) rewrite(t FuncType, exit []byte) []byte {
 		}
 	}
 	if w.done() != nil {
-		return nil
+		return to
 	}
 
 	slots, values := w.locals+v128+w.top, w.pushed+w.locals*w.controls
 	if w.vector { // each operand may take two
 		slots, values = slots+w.top, 2*values
 	}
-	code := w.out
-	w.out = appendU(nil, uint64(groups+2+len(w.scratch)))
+	code := len(w.out) // what comes before it is written behind it
+	w.out = appendU(w.out, uint64(groups+2+len(w.more)))
 	w.out = append(append(w.out, own...), 1, I64, 1, I32)
-	for _, typ := range w.scratch {
+	for _, typ := range w.more {
 		w.out = append(w.out, 1, typ)
 	}
 	w.instr(opBlock)
@@ -290,7 +318,7 @@ func (w *body) rewrite(t FuncType, exit []byte) []byte {
 		w.instr(opI32LtS)
 		w.instrU(opBrIf, 1)
 	}
-	w.out = append(w.out, code...) // its last end closes $exit
+	tail := len(w.out)
 	if deep {
 		w.instrU(opGlobalGet, uint32(w.m.globals)+1)
 		w.instrS(opI32Const, stack)
@@ -303,7 +331,10 @@ func (w *body) rewrite(t FuncType, exit []byte) []byte {
 	w.storeFuel()
 	w.instr(opUnreachable)
 	w.instr(opEnd)
-	return w.out
+	to = appendU(to, uint64(len(w.out)))
+	to = append(to, w.out[code:tail]...)
+	to = append(to, w.out[:code]...) // its last end closes $exit
+	return append(to, w.out[tail:]...)
 }
 
 // declarations reads the declarations of the locals, which are so many groups, and

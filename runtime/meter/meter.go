@@ -147,7 +147,11 @@ func (m *Module) Meter(opt Options) ([]byte, Stats, error) {
 		return nil, stats, err
 	}
 
-	out := []byte("\x00asm\x01\x00\x00\x00")
+	size := 1024 + len(c.types) + len(c.funcs) + len(c.bodies) + len(m.globalRaw) + len(m.exportRaw) + len(m.names.entries)
+	for _, id := range []byte{secImport, secElement, secData} {
+		size += len(m.raw[id])
+	}
+	out := append(make([]byte, 0, size), "\x00asm\x01\x00\x00\x00"...)
 	copied := func(id byte) {
 		if b, ok := m.raw[id]; ok {
 			out = appendSection(out, id, b)
@@ -255,6 +259,19 @@ func (m *Module) code(opt *Options, far bool) (c rewritten, stats Stats, err err
 		count++
 		return count - 1
 	}
+	e, hasEntry := m.export(opt.Entry)
+	c.entry = hasEntry && e.Kind == Func
+	for _, own := range []bool{far, c.entry} {
+		if own {
+			c.own++
+		}
+	}
+	n := len(m.codes) + c.own
+	if n > 0 {
+		c.funcs = appendU(nil, uint64(n))
+		c.bodies = appendU(make([]byte, 0, 2*m.codeBytes()), uint64(n)) // Go's grow to 1.8 times their size
+	}
+	scratch := &scratch{}
 	exits := map[string][]byte{"": {blockVoid}} // block types by results
 	for i, code := range m.codes {
 		fn := i + len(m.Imports)
@@ -269,19 +286,18 @@ func (m *Module) code(opt *Options, far bool) (c rewritten, stats Stats, err err
 			exits[string(t.Results)] = exit
 		}
 		w := &body{
-			reader: &reader{b: m.raw[secCode], off: code.off, end: code.end, fn: fn, names: m.names},
-			m:      m, opt: opt, farMemory: far, farTables: m.tableEntries(opt) > nearEntries,
-			out: make([]byte, 0, 2*(code.end-code.off)),
+			reader:  &reader{b: m.raw[secCode], off: code.off, end: code.end, fn: fn, names: m.names},
+			scratch: scratch,
+			m:       m, opt: opt, farMemory: far, farTables: m.tableEntries(opt) > nearEntries,
 		}
-		b := w.rewrite(t, exit)
+		c.bodies = w.rewrite(c.bodies, t, exit)
 		if w.err != nil {
 			return c, stats, w.err
 		}
-		c.bodies = append(appendU(c.bodies, uint64(len(b))), b...)
 		stats.add(w)
 		c.grows = c.grows || w.grows
-		stats.MaxBytes = max(stats.MaxBytes, len(b))
-		if stats.Bytes += len(b); stats.Bytes > maxMetered {
+		stats.MaxBytes = max(stats.MaxBytes, len(w.out))
+		if stats.Bytes += len(w.out); stats.Bytes > maxMetered {
 			return c, stats, fmt.Errorf("%w: more than %d bytes of code with counters", ErrTooLarge, maxMetered)
 		}
 		if stats.Locals > maxAllLocals {
@@ -295,24 +311,25 @@ func (m *Module) code(opt *Options, far bool) (c rewritten, stats Stats, err err
 	add := func(t FuncType, b []byte) {
 		c.funcs = appendU(c.funcs, uint64(addType(t)))
 		c.bodies = append(appendU(c.bodies, uint64(len(b))), b...)
-		c.own++
 	}
 	if far {
 		add(piecesType, m.pieces())
 	}
-	if e, ok := m.export(opt.Entry); ok && e.Kind == Func {
-		c.entry = true
+	if c.entry {
 		add(FuncType{Params: append(slices.Clone(e.Type.Params), I64), Results: append(slices.Clone(e.Type.Results), I64)}, m.entry(e))
-	}
-	n := len(m.codes) + c.own
-	if n > 0 {
-		c.funcs = append(appendU(nil, uint64(n)), c.funcs...)
-		c.bodies = append(appendU(nil, uint64(n)), c.bodies...)
 	}
 	if count > 0 {
 		c.types = append(appendU(nil, uint64(count)), types...)
 	}
 	return c, stats, nil
+}
+
+// codeBytes is the size of all bodies.
+func (m *Module) codeBytes() (n int) {
+	for _, c := range m.codes {
+		n += c.end - c.off
+	}
+	return n
 }
 
 func (m *Module) export(name string) (Export, bool) {

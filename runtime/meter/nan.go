@@ -67,13 +67,13 @@ func (w *body) canonical(l lane) {
 
 // local is a local of the meter's own of the given type.
 func (w *body) local(typ byte) uint32 {
-	for i, t := range w.scratch {
+	for i, t := range w.more {
 		if t == typ {
 			return w.temp + 1 + uint32(i)
 		}
 	}
-	w.scratch = append(w.scratch, typ)
-	return w.temp + uint32(len(w.scratch))
+	w.more = append(w.more, typ)
+	return w.temp + uint32(len(w.more))
 }
 
 var (
