@@ -35,18 +35,13 @@ func modules(t *testing.T) (list []namedModule) {
 // manyComponents is several times what the largest of the shipped pipelines has.
 const manyComponents = 1024
 
-// manyFuel is what an answer over so many takes the examples that weigh each against each,
-// with all of them resident and all to be freed: ten times the default, which has to be
-// granted (--policy-fuel, --policy-refill). On the shipped traces the default does.
-var manyFuel = runtime.Limits{Fuel: 10 * runtime.DefaultFuel, Refill: runtime.DefaultFuel}
-
 // There may be a thousand components, all of them resident, and much to be freed: whatever a
-// policy answers, it stays within a bounded amount of fuel.
+// policy answers, it stays within the fuel that it has by default.
 func TestExamplesAnswerForManyComponents(t *testing.T) {
 	const mib = 1 << 20
 	for _, m := range modules(t) {
 		t.Run(m.name, func(t *testing.T) {
-			p := load(t, m.wasm, runtime.Config{Limits: manyFuel})
+			p := load(t, m.wasm, runtime.Config{})
 			tell(t, p, abi.Event{Kind: abi.Config, Component: abi.None}, "offhost.chunk_bytes=2097152\n")
 			ev := abi.Event{Parent: abi.None, Bytes: mib, LoadCost: 1000, Budget: manyComponents * mib}
 			told := func(kind abi.Kind, id uint32, resident uint64) []abi.Decision {

@@ -8,13 +8,12 @@ use offhost_policy::{Answer, Event, Flags, Kind, Policy, Reader, State, World, W
 
 const LEAST_CREDIT: u16 = 1;
 
-/// Victims in one answer, at the most.
+/// Victims in one answer, at the most. The host asks again while room is lacking.
 const VICTIMS: usize = 16;
-/// Each search for one looks at all components: so many looks keep an answer within the fuel of
-/// an event, however many components there are. The host asks again while room is lacking.
-const LOOKS: usize = 8192;
+/// Places for names, twice as many as there can be.
+const PLACES: usize = 2 * MAX_COMPONENTS;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
 struct Credit {
     /// Level at its last use, and what it was worth then, in 2^-20 ns a byte.
     until: u64,
@@ -31,12 +30,21 @@ struct GreedyDual {
     uses: u64,
     /// Every load costs the same, so that what is small stays.
     count_loads: bool,
+    /// Ids + 1 by name, an open hash table, while a blob is restored.
+    by_name: [u16; PLACES],
 }
 
 impl GreedyDual {
     const fn new() -> GreedyDual {
         const NEW: Credit = Credit { until: 0, used: 0 };
-        GreedyDual { world: World::new(), credits: [NEW; MAX_COMPONENTS], level: 0, uses: 0, count_loads: false }
+        GreedyDual {
+            world: World::new(),
+            credits: [NEW; MAX_COMPONENTS],
+            level: 0,
+            uses: 0,
+            count_loads: false,
+            by_name: [0; PLACES],
+        }
     }
 
     /// What a byte of a component is worth.
@@ -58,35 +66,53 @@ impl GreedyDual {
         self.credits[e.component as usize] = Credit { until, used: self.uses };
     }
 
-    /// The evictable component with the least credit that is not among `but`, or `NONE`.
-    fn least(&self, asking: u32, but: &[u32]) -> u32 {
-        let mut best = NONE;
-        let mut least = Credit { until: u64::MAX, used: u64::MAX };
+    /// The evictable components with the least credit, the least first: as many as free so much,
+    /// if that many fit. Each component is looked at once, since there may be thousands.
+    fn least(&self, asking: u32, missing: u64, victims: &mut [u32; VICTIMS]) -> usize {
+        let credit = |id: u32| self.credits[id as usize];
+        let resident = |id: u32| self.world.component(id).resident;
+        let (mut n, mut freed) = (0, 0);
         for id in 0..self.world.end() {
-            let c = self.credits[id as usize];
-            if (c.until, c.used) < (least.until, least.used)
-                && id != asking
-                && self.world.evictable(id)
-                && !but.contains(&id)
-            {
-                best = id;
-                least = c;
+            let enough = n == VICTIMS || freed >= missing;
+            if enough && (n == 0 || credit(id) >= credit(victims[n - 1])) || id == asking || !self.world.evictable(id) {
+                continue;
+            }
+            if n == VICTIMS {
+                n -= 1;
+                freed -= resident(victims[n]);
+            }
+            let mut at = n;
+            while at > 0 && credit(id) < credit(victims[at - 1]) {
+                victims[at] = victims[at - 1];
+                at -= 1;
+            }
+            victims[at] = id;
+            n += 1;
+            freed += resident(id);
+            while freed - resident(victims[n - 1]) >= missing {
+                n -= 1;
+                freed -= resident(victims[n]);
             }
         }
-        best
+        n
     }
 
     fn need(&mut self, asking: u32, mut missing: u64, answer: &mut Answer) {
         let mut victims = [NONE; VICTIMS];
-        for n in 0..VICTIMS.min(LOOKS / (self.world.end() as usize).max(1)) {
-            let id = self.least(asking, &victims[..n]);
-            if id == NONE || missing == 0 {
-                break;
-            }
-            victims[n] = id;
-            missing = missing.saturating_sub(self.world.evict_part(answer, id, missing, LEAST_CREDIT));
-            self.level = self.level.max(self.credits[id as usize].until);
+        let n = self.least(asking, missing, &mut victims);
+        for id in &victims[..n] {
+            missing = missing.saturating_sub(self.world.evict_part(answer, *id, missing, LEAST_CREDIT));
+            self.level = self.level.max(self.credits[*id as usize].until);
         }
+    }
+
+    /// Where a name is in the table, or would be. The table is never full.
+    fn place(&self, name_hash: u64) -> usize {
+        let mut at = (name_hash >> 32) as usize % PLACES;
+        while self.by_name[at] != 0 && self.world.component(u32::from(self.by_name[at]) - 1).name_hash != name_hash {
+            at = (at + 1) % PLACES;
+        }
+        at
     }
 }
 
@@ -119,15 +145,20 @@ impl State for GreedyDual {
     }
 
     fn restore(&mut self, from: &mut Reader) -> bool {
+        self.by_name = [0; PLACES];
+        for id in 0..self.world.end() {
+            if self.world.component(id).known {
+                let at = self.place(self.world.component(id).name_hash);
+                self.by_name[at] = id as u16 + 1;
+            }
+        }
         while let Some(name_hash) = from.u64() {
             let credit = match from.u64() {
                 Some(credit) => credit,
                 None => return false,
             };
-            for id in 0..self.world.end() {
-                if self.world.component(id).name_hash == name_hash {
-                    self.credits[id as usize].until = self.level.saturating_add(credit);
-                }
+            if let Some(id) = self.by_name[self.place(name_hash)].checked_sub(1) {
+                self.credits[usize::from(id)].until = self.level.saturating_add(credit);
             }
         }
         true

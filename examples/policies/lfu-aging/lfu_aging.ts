@@ -13,13 +13,8 @@ const SELDOM_USED: u16 = 1;
 const CALL_WORTH: u64 = 1 << 20;
 const DEFAULT_HALF_LIFE: u64 = 200;
 
-/** Victims in one answer, at the most. */
+/** Victims in one answer, at the most. The host asks again while room is lacking. */
 const VICTIMS: u32 = 32;
-/**
- * Each search for a victim looks at all components: so many looks keep an answer within the fuel
- * of an event. The host asks again while room is lacking.
- */
-const LOOKS: u32 = 8192;
 /** How far a name is searched for when it is restored. */
 const LOOKED: u32 = 16;
 
@@ -29,18 +24,31 @@ class Use {
   worth: u64;    // of its calls, at the age below
   age: u32;      // halvings at its last call
   last: u32;     // number of its last call, to tell equals apart
-  taken: u32;    // the answer in which it is a victim
 }
 
-const uses: usize = memory.data(4096 * 24, 8);
+const uses: usize = memory.data(4096 * 16, 8);
+const victims: usize = memory.data(32 * 16, 8);
 let calls: u64 = 0;
 let halfLife: u64 = DEFAULT_HALF_LIFE; // calls in which what was counted loses half its worth
-let answers: u32 = 0;
 
 // @ts-ignore: decorator
 @inline
 function use(id: u32): Use {
-  return changetype<Use>(uses + id * 24);
+  return changetype<Use>(uses + id * 16);
+}
+
+/** A component that may go, with what its calls are worth now. */
+@unmanaged
+class Victim {
+  worth: u64;
+  id: u32;
+  last: u32;
+}
+
+// @ts-ignore: decorator
+@inline
+function victim(place: u32): Victim {
+  return changetype<Victim>(victims + (place << 4));
 }
 
 function age(): u32 {
@@ -63,34 +71,55 @@ function called(id: u32): void {
   u.last = <u32>++calls;
 }
 
-/** The evictable component whose calls are worth least, or NONE. */
-function least(asking: u32): u32 {
+/**
+ * Finds the evictable components whose calls are worth least, the least first: as many as free so
+ * much, if that many fit, and returns how many. Each component is looked at once, since there may
+ * be thousands.
+ */
+function least(asking: u32, missing: u64): u32 {
   const now = age();
-  let best = NONE;
-  let lowest = u64.MAX_VALUE;
-  let last = u32.MAX_VALUE;
+  let n: u32 = 0;
+  let freed: u64 = 0;
   for (let id: u32 = 0; id < world.end; id++) {
-    if (component(id).resident == 0) continue;
-    const u = use(id);
-    const w = worth(u, now);
-    if (w > lowest || (w == lowest && u.last >= last)) continue;
-    if (id == asking || u.taken == answers || !evictable(id)) continue;
-    best = id;
-    lowest = w;
-    last = u.last;
+    const resident = component(id).resident;
+    if (resident == 0) continue;
+    const u = use(id), w = worth(u, now), last = u.last;
+    if (n > 0 && (n == VICTIMS || freed >= missing)) {
+      const most = victim(n - 1);
+      if (w > most.worth || (w == most.worth && last >= most.last)) continue;
+    }
+    if (id == asking || !evictable(id)) continue;
+    if (n == VICTIMS) freed -= component(victim(--n).id).resident;
+    let at = n;
+    for (; at > 0; at--) {
+      const before = victim(at - 1);
+      if (w > before.worth || (w == before.worth && last >= before.last)) break;
+      const v = victim(at);
+      v.worth = before.worth;
+      v.id = before.id;
+      v.last = before.last;
+    }
+    const v = victim(at);
+    v.worth = w;
+    v.id = id;
+    v.last = last;
+    n++;
+    freed += resident;
+    while (n > 1) {
+      const spare = component(victim(n - 1).id).resident;
+      if (freed - spare < missing) break;
+      freed -= spare;
+      n--;
+    }
   }
-  return best;
+  return n;
 }
 
 function need(asking: u32, amount: u64): void {
-  answers++;
   let missing = amount;
-  const most = min(VICTIMS, LOOKS / max<u32>(world.end, 1));
-  for (let n: u32 = 0; n < most && missing > 0; n++) {
-    const id = least(asking);
-    if (id == NONE) return;
-    missing -= min(missing, evictPart(id, missing, SELDOM_USED));
-    use(id).taken = answers;
+  const n = least(asking, amount);
+  for (let place: u32 = 0; place < n && missing > 0; place++) {
+    missing -= min(missing, evictPart(victim(place).id, missing, SELDOM_USED));
   }
 }
 
@@ -100,7 +129,7 @@ export function offhost_v1_event(len: u32): i32 {
   if (!follow()) return 0;
   switch (event.kind) {
     case Kind.COMPONENT:
-      if (event.flags & Flag.REMOVED) memory.fill(uses + event.component * 24, 0, 24);
+      if (event.flags & Flag.REMOVED) memory.fill(uses + event.component * 16, 0, 16);
       break;
     case Kind.CALL:
       called(event.component);

@@ -4,8 +4,6 @@
 package main
 
 import (
-	"encoding/binary"
-
 	"github.com/offhost/offhost/abi/sdk/go/offhost"
 	"github.com/offhost/offhost/abi/sdk/go/offhost/state"
 )
@@ -25,17 +23,21 @@ const (
 	halveAt = 64
 	// steps is how far the chain is followed.
 	steps = 128
-	// victims is how many evictions an answer has at most.
+	// victims is how many evictions an answer has at most. The host asks again while room
+	// is lacking.
 	victims = 16
-	// looks keeps an answer within the fuel of an event: each search for a victim looks at
-	// all components. The host asks again while room is lacking.
-	looks = offhost.MaxComponents
 	// defaultConfidence is the percentage of calls that a successor has to follow.
 	defaultConfidence = 60
 )
 
+// A ref is an id, and above it the number of the id's removals: what had it before is
+// another component.
+type ref uint32
+
+const refShift = 12 // MaxComponents
+
 type successor struct {
-	id    uint32
+	ref   ref
 	count uint16
 }
 
@@ -44,71 +46,131 @@ type row struct {
 	total uint16
 }
 
-type markov struct {
+// A link has the neighbours in the list of recency, as ids + 1; 0 at its ends.
+type link struct {
+	older, newer uint32
+	listed       bool
+}
+
+var (
 	world      offhost.World
 	rows       [offhost.MaxComponents]row
-	used       [offhost.MaxComponents]uint32 // number of the last use
-	uses       uint32
+	removals   [offhost.MaxComponents]uint32
 	last       uint32 // component called last, plus 1
 	confidence uint32 // percent
 
-	// distance[id] is how many calls ahead the chain has a component, where walk[id] is the
-	// number of the latest walk.
-	distance, walk [offhost.MaxComponents]uint32
-	walks          uint32
-	taken          [offhost.MaxComponents]uint32 // of that walk: not, or not again, a victim
+	links          [offhost.MaxComponents]link
+	oldest, newest uint32
+
+	// The latest walk along the chain: what it met, the nearest first, and its number at each
+	// component that it met.
+	met   [steps]uint32
+	far   int
+	walk  [offhost.MaxComponents]uint32
+	walks uint32 = 1
 
 	names [2 * offhost.MaxComponents]uint16 // id + 1, by name: an open hash table for Restore
 	named int
-}
+)
 
-func (p *markov) Event(e *offhost.Event, a *offhost.Answer) {
+type markov struct{}
+
+func (*markov) Event(e *offhost.Event, a *offhost.Answer) {
 	if e.Kind == offhost.Config {
-		p.confidence = defaultConfidence
+		confidence = defaultConfidence
 		if n, ok := e.ConfigNumber("confidence"); ok && n <= 100 {
-			p.confidence = uint32(n)
+			confidence = uint32(n)
 		}
 	}
-	if !p.world.Follow(e) {
+	if !world.Follow(e) {
 		return
 	}
+	id := e.Component
 	switch e.Kind {
 	case offhost.Registered:
-		if e.Flags&offhost.Removed != 0 {
-			p.forget(e.Component)
-		} else {
-			p.name(e.Component)
+		switch {
+		case e.Flags&offhost.Removed != 0:
+			forget(id)
+		case !links[id].listed: // it is new: a change of KEPT is told like this, too
+			touch(id)
+			name(id)
 		}
 	case offhost.Call:
-		if p.last != 0 {
-			p.rows[p.last-1].count(e.Component)
+		if last != 0 {
+			rows[last-1].count(refTo(id))
 		}
-		p.last = e.Component + 1
-		p.use(e.Component)
+		last = id + 1
+		touch(id)
 		if e.Flags&offhost.Resident != 0 {
-			p.prefetch(e.Component, a)
+			prefetch(id, a)
 		}
 	case offhost.Loaded: // of what was called: the link is free now
-		if p.last == e.Component+1 && e.Flags&offhost.Resident != 0 {
-			p.prefetch(e.Component, a)
+		if last == id+1 && e.Flags&offhost.Resident != 0 {
+			prefetch(id, a)
 		}
 	case offhost.Done:
-		p.use(e.Component)
+		touch(id)
 	case offhost.Need:
-		p.need(e.Component, e.Amount, a)
+		if id < offhost.MaxComponents {
+			follow(id)
+		}
+		evict(id, e.Amount, victims, 1, a)
 	}
 }
 
-func (p *markov) use(id uint32) {
-	p.uses++
-	p.used[id] = p.uses
+func forget(id uint32) {
+	unlist(id)
+	rows[id] = row{}
+	removals[id]++
+	if last == id+1 {
+		last = 0
+	}
 }
 
-func (r *row) count(id uint32) {
+func unlist(id uint32) {
+	l := &links[id]
+	if !l.listed {
+		return
+	}
+	if l.older != 0 {
+		links[l.older-1].newer = l.newer
+	} else {
+		oldest = l.newer
+	}
+	if l.newer != 0 {
+		links[l.newer-1].older = l.older
+	} else {
+		newest = l.older
+	}
+	l.listed = false
+}
+
+func touch(id uint32) {
+	if newest == id+1 {
+		return
+	}
+	unlist(id)
+	links[id] = link{older: newest, listed: true}
+	if newest != 0 {
+		links[newest-1].newer = id + 1
+	} else {
+		oldest = id + 1
+	}
+	newest = id + 1
+}
+
+func refTo(id uint32) ref { return ref(removals[id]<<refShift | id) }
+
+func (r ref) id() uint32 { return uint32(r) % (1 << refShift) }
+
+// valid reports whether it is still the same component.
+func (r ref) valid() bool { return r == refTo(r.id()) }
+
+func (r *row) count(what ref) {
 	rarest := 0
 	for i := range r.next {
 		s := &r.next[i]
-		if s.count > 0 && s.id == id {
+		if s.count > 0 && s.ref == what {
 			rarest = i
 			break
 		}
@@ -117,8 +179,8 @@ func (r *row) count(id uint32) {
 		}
 	}
 	s := &r.next[rarest]
-	if s.id != id {
-		*s = successor{id: id}
+	if s.ref != what {
+		*s = successor{ref: what}
 	}
 	s.count++
 	if r.total++; r.total >= halveAt {
@@ -131,167 +193,132 @@ func (r *row) count(id uint32) {
 }
 
 // likeliest is what most often follows, if it does so with confidence, or offhost.None.
-func (p *markov) likeliest(id uint32) uint32 {
-	r := &p.rows[id]
-	best := r.next[0]
-	for _, s := range r.next[1:] {
-		if s.count > best.count {
-			best = s
+func likeliest(id uint32) uint32 {
+	r := &rows[id]
+	for {
+		best, most := 0, r.next[0].count
+		for i := 1; i < successors; i++ {
+			if n := r.next[i].count; n > most {
+				best, most = i, n
+			}
 		}
+		if most == 0 || uint32(most)*100 < uint32(r.total)*confidence {
+			return offhost.None
+		}
+		next := r.next[best].ref
+		if next.valid() {
+			return next.id()
+		}
+		r.total -= most
+		r.next[best] = successor{}
 	}
-	if best.count == 0 || uint32(best.count)*100 < uint32(r.total)*p.confidence {
-		return offhost.None
-	}
-	return best.id
 }
 
-// ahead notes how soon the chain from a component has which others.
-func (p *markov) ahead(id uint32) {
-	p.walks++
-	for step := uint32(1); step <= steps; step++ {
-		id = p.likeliest(id)
-		if id == offhost.None || p.walk[id] == p.walks {
+// follow walks along the chain from a component.
+func follow(id uint32) {
+	walks++
+	for far = 0; far < steps; far++ {
+		id = likeliest(id)
+		if id == offhost.None || walk[id] == walks {
 			return
 		}
-		p.walk[id], p.distance[id] = p.walks, step
+		walk[id] = walks
+		met[far] = id
 	}
-}
-
-// soon is the distance of a component in the latest walk, a large one if it is not in it.
-func (p *markov) soon(id uint32) uint32 {
-	if p.walk[id] != p.walks {
-		return steps + 1
-	}
-	return p.distance[id]
-}
-
-// victim is the evictable component that the chain has last, among equals the one that was
-// used longest ago; offhost.None if all are nearer than so many steps.
-func (p *markov) victim(nearest uint32) uint32 {
-	best, far, used := offhost.None, nearest, uint32(0)
-	for id := range p.world.End {
-		if p.world.Components[id].Resident == 0 || p.taken[id] == p.walks {
-			continue
-		}
-		d, u := p.soon(id), p.used[id]
-		if (d > far || d == far && (best == offhost.None || u < used)) && p.world.Evictable(id) {
-			best, far, used = id, d, u
-		}
-	}
-	return best
 }
 
 // prefetch loads what is expected after a component, into what is free and what is not
 // expected before it.
-func (p *markov) prefetch(id uint32, a *offhost.Answer) {
-	next := p.likeliest(id)
+func prefetch(id uint32, a *offhost.Answer) {
+	next := likeliest(id)
 	if next == offhost.None || next == id {
 		return
 	}
-	c := &p.world.Components[next]
+	c := &world.Components[next]
 	missing := c.Bytes - c.Resident
 	if !c.Known || missing == 0 {
 		return
 	}
-	free := p.world.Free()
+	free := world.Free()
 	if free < missing {
-		p.ahead(id)
-		p.taken[id], p.taken[next] = p.walks, p.walks
-		if v := p.victim(2); v != offhost.None {
-			free += p.world.EvictPart(a, v, missing-free, p.reason(v))
-		}
+		follow(id)
+		free += evict(id, missing-free, 1, 2, a)
 	}
 	if missing > free {
-		missing = free / p.world.Chunk() * p.world.Chunk()
+		missing = free / world.Chunk() * world.Chunk()
 	}
 	if missing > 0 {
 		a.Prefetch(next, missing, expectedNext)
 	}
 }
 
-func (p *markov) reason(id uint32) uint16 {
-	if p.soon(id) > steps {
-		return notExpectedSoon
-	}
-	return expectedLast
-}
-
-func (p *markov) need(asking uint32, missing uint64, a *offhost.Answer) {
-	if asking < offhost.MaxComponents {
-		p.ahead(asking)
-		p.taken[asking] = p.walks
-	}
-	for range min(victims, looks/max(p.world.End, 1)) {
-		id := p.victim(0)
-		if id == offhost.None || missing == 0 {
-			return
+// evict frees so many bytes and returns what that frees, by so many victims at most: first
+// what the latest walk has not met, least recently used first, then what it has met, the
+// farthest first, down to those that are so many steps away. Both orders are at hand, so that
+// it takes no look at all components to find the next.
+func evict(but uint32, missing uint64, most, nearest int, a *offhost.Answer) (freed uint64) {
+	for i := oldest; i != 0; i = links[i-1].newer {
+		id := i - 1
+		if !world.Evictable(id) || walk[id] == walks || id == but {
+			continue
 		}
-		missing -= min(missing, p.world.EvictPart(a, id, missing, p.reason(id)))
-		p.taken[id] = p.walks
-	}
-}
-
-func (p *markov) forget(id uint32) {
-	p.rows[id] = row{}
-	if p.last == id+1 {
-		p.last = 0
-	}
-	for i := range p.world.End {
-		for k := range p.rows[i].next {
-			if s := &p.rows[i].next[k]; s.id == id {
-				p.rows[i].total -= s.count
-				*s = successor{}
-			}
+		freed += world.EvictPart(a, id, missing-freed, notExpectedSoon)
+		if most--; most == 0 || freed >= missing {
+			return freed
 		}
 	}
+	for step := far; step >= nearest; step-- {
+		id := met[step-1]
+		if !world.Evictable(id) || id == but {
+			continue
+		}
+		freed += world.EvictPart(a, id, missing-freed, expectedLast)
+		if most--; most == 0 || freed >= missing {
+			return freed
+		}
+	}
+	return freed
 }
 
-const (
-	// records is how many successors are saved at most. Saving and restoring have no more
-	// fuel than an event.
-	records = 512
-	// recordBytes is what each takes: two names and a count.
-	recordBytes = 8 + 8 + 4
-)
-
-var le = binary.LittleEndian
+// records is how many successors are saved at most: saving has no more fuel than an event.
+const records = 512
 
 // Save writes what follows what by name: ids are given anew in each run.
-func (p *markov) Save(to *state.Writer) {
+func (*markov) Save(to *state.Writer) {
 	left := records
-	for id := range p.world.End {
-		for _, s := range p.rows[id].next {
-			if s.count > 0 && p.world.Components[id].Known {
-				b := to.Bytes(recordBytes)
-				if b == nil {
-					return
-				}
-				le.PutUint64(b, p.world.Components[id].NameHash)
-				le.PutUint64(b[8:], p.world.Components[s.id].NameHash)
-				le.PutUint32(b[16:], uint32(s.count))
-				if left--; left == 0 {
-					return
-				}
+	for id := range world.End {
+		if !world.Components[id].Known {
+			continue
+		}
+		for i := range successors {
+			s := &rows[id].next[i]
+			if s.count == 0 || !s.ref.valid() {
+				continue
+			}
+			to.Uint64(world.Components[id].NameHash)
+			to.Uint64(world.Components[s.ref.id()].NameHash)
+			to.Uint32(uint32(s.count))
+			if left--; left == 0 {
+				return
 			}
 		}
 	}
 }
 
 // Restore takes what Save wrote, of the components that there are.
-func (p *markov) Restore(from *state.Reader) bool {
+func (*markov) Restore(from *state.Reader) bool {
 	for from.Len() > 0 {
-		b := from.Bytes(recordBytes)
-		if b == nil {
+		id, next, count := names[slot(from.Uint64())], names[slot(from.Uint64())], from.Uint32()
+		if from.Short() {
 			return false
 		}
-		id, next, count := p.names[p.slot(le.Uint64(b))], p.names[p.slot(le.Uint64(b[8:]))], le.Uint32(b[16:])
-		if id == 0 || next == 0 || count >= halveAt || !p.world.Components[id-1].Known || !p.world.Components[next-1].Known {
+		if id == 0 || next == 0 || count >= halveAt || !world.Components[id-1].Known || !world.Components[next-1].Known {
 			continue
 		}
-		r := &p.rows[id-1]
+		r := &rows[id-1]
 		for k := range r.next {
 			if r.next[k].count == 0 && uint32(r.total)+count < halveAt {
-				r.next[k] = successor{uint32(next) - 1, uint16(count)}
+				r.next[k] = successor{refTo(uint32(next) - 1), uint16(count)}
 				r.total += uint16(count)
 				break
 			}
@@ -302,29 +329,27 @@ func (p *markov) Restore(from *state.Reader) bool {
 
 // name enters a component in the table. What was removed stays there, and is not found since
 // its id has another name or none; a table that is full of such takes no more.
-func (p *markov) name(id uint32) {
-	slot := p.slot(p.world.Components[id].NameHash)
-	if p.names[slot] == 0 && p.named < len(p.names)*3/4 {
-		p.names[slot] = uint16(id) + 1
-		p.named++
+func name(id uint32) {
+	at := slot(world.Components[id].NameHash)
+	if names[at] == 0 && named < len(names)*3/4 {
+		names[at] = uint16(id) + 1
+		named++
 	}
 }
 
 // slot is where a name is in the table, or would be.
-func (p *markov) slot(nameHash uint64) uint32 {
-	const last = uint32(len(p.names) - 1)
+func slot(nameHash uint64) uint32 {
+	const last = uint32(len(names) - 1)
 	i := uint32(nameHash>>32) & last
-	for p.names[i] != 0 && p.world.Components[p.names[i]-1].NameHash != nameHash {
+	for names[i] != 0 && world.Components[names[i]-1].NameHash != nameHash {
 		i = (i + 1) & last
 	}
 	return i
 }
 
-var policy markov
-
 func init() {
-	offhost.Handle(&policy)
-	state.Keep(&policy)
+	offhost.Handle(&markov{})
+	state.Keep(&markov{})
 }
 
 func main() {}

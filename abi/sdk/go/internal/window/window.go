@@ -8,7 +8,7 @@ import "unsafe"
 const (
 	Max          = 67840
 	Min          = 4096
-	eventArea    = 256
+	EventArea    = 256
 	decisionArea = 2048
 	maxPayload   = 64 << 10
 )
@@ -41,7 +41,7 @@ func Room() uint32 {
 	if size == 0 {
 		return 0
 	}
-	return size - eventArea - decisionArea
+	return size - EventArea - decisionArea
 }
 
 // Payload returns the first n bytes of the payload, or as many as there are.
@@ -49,7 +49,7 @@ func Payload(n uint32) []byte {
 	if room := Room(); n > room {
 		n = room
 	}
-	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(&words), eventArea)), n)
+	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(&words), EventArea)), n)
 }
 
 // Blob returns where saved state is written.

@@ -4,7 +4,7 @@
 package state
 
 import (
-	"encoding/binary"
+	"unsafe"
 
 	"github.com/offhost/offhost/abi/sdk/go/internal/window"
 )
@@ -22,99 +22,99 @@ var keeper Keeper
 // Keep says whose state the module's is. It is to be called by an init function.
 func Keep(k Keeper) { keeper = k }
 
-// A Writer writes integers, little-endian, one after the other, to at most 64 KiB.
-type Writer struct {
-	area []byte
-	at   int
-	full bool
+// A Writer writes integers, little-endian, one after the other, to at most 64 KiB. There is
+// one blob, in the window, which every Writer and Reader stands for.
+type Writer struct{}
+
+// A Reader reads what a Writer wrote.
+type Reader struct{}
+
+// The blob is at fixed addresses, as all in a policy should be.
+var (
+	writer  Writer
+	reader  Reader
+	at, end uint32
+	short   bool // something did not fit, or was not there
+)
+
+// take returns the place of the next n bytes, nil if they are not there.
+func take(n uint32) unsafe.Pointer {
+	if short || n > end-at {
+		short = true
+		return nil
+	}
+	at += n
+	return unsafe.Add(window.Event(), window.EventArea+at-n)
 }
 
 // Bytes returns the place of the next n bytes, to be filled in, or nil if they do not fit.
-// Where there is much to write it costs less fuel than integers one by one.
-func (w *Writer) Bytes(n int) []byte {
-	if w.full = w.full || len(w.area)-w.at < n; w.full {
-		return nil
-	}
-	w.at += n
-	return w.area[w.at-n : w.at]
-}
+func (*Writer) Bytes(n int) []byte { return slice(n) }
 
 // Uint32 writes 4 bytes.
-func (w *Writer) Uint32(v uint32) {
-	if b := w.Bytes(4); b != nil {
-		binary.LittleEndian.PutUint32(b, v)
+func (*Writer) Uint32(v uint32) {
+	if p := take(4); p != nil {
+		*(*uint32)(p) = v // WebAssembly is little-endian and knows no alignment
 	}
 }
 
 // Uint64 writes 8 bytes.
-func (w *Writer) Uint64(v uint64) {
-	if b := w.Bytes(8); b != nil {
-		binary.LittleEndian.PutUint64(b, v)
+func (*Writer) Uint64(v uint64) {
+	if p := take(8); p != nil {
+		*(*uint64)(p) = v
 	}
-}
-
-// A Reader reads what a Writer wrote.
-type Reader struct {
-	rest  []byte
-	short bool
 }
 
 // Bytes returns the next n bytes, or nil if they are not there.
-func (r *Reader) Bytes(n int) []byte {
-	if r.short = r.short || len(r.rest) < n; r.short {
-		return nil
-	}
-	b := r.rest[:n]
-	r.rest = r.rest[n:]
-	return b
-}
+func (*Reader) Bytes(n int) []byte { return slice(n) }
 
 // Uint32 reads 4 bytes; 0 if they are not there.
-func (r *Reader) Uint32() uint32 {
-	if b := r.Bytes(4); b != nil {
-		return binary.LittleEndian.Uint32(b)
+func (*Reader) Uint32() uint32 {
+	if p := take(4); p != nil {
+		return *(*uint32)(p)
 	}
 	return 0
 }
 
 // Uint64 reads 8 bytes; 0 if they are not there.
-func (r *Reader) Uint64() uint64 {
-	if b := r.Bytes(8); b != nil {
-		return binary.LittleEndian.Uint64(b)
+func (*Reader) Uint64() uint64 {
+	if p := take(8); p != nil {
+		return *(*uint64)(p)
 	}
 	return 0
 }
 
 // Len returns how many bytes are left.
-func (r *Reader) Len() int { return len(r.rest) }
+func (*Reader) Len() int { return int(end - at) }
 
 // Short reports whether something was read that is not there.
-func (r *Reader) Short() bool { return r.short }
+func (*Reader) Short() bool { return short }
 
-// Static, so that neither escapes to the heap.
-var (
-	writer Writer
-	reader Reader
-)
+func slice(n int) []byte {
+	p := take(uint32(min(uint64(n), 1<<32-1))) // what is negative is far too much
+	if p == nil {
+		return nil
+	}
+	return unsafe.Slice((*byte)(p), n)
+}
 
 func save() int32 {
 	if keeper == nil {
 		return 0
 	}
-	writer = Writer{area: window.Blob()}
+	at, end, short = 0, uint32(len(window.Blob())), false
 	keeper.Save(&writer)
-	if writer.full {
+	if short {
 		return 0
 	}
-	return int32(writer.at)
+	return int32(at)
 }
 
 func restore(n uint32) int32 {
 	if keeper == nil || n > window.Room() {
 		return 1
 	}
-	reader = Reader{rest: window.Payload(n)}
-	if !keeper.Restore(&reader) || reader.short {
+	at, end, short = 0, n, false
+	if !keeper.Restore(&reader) || short {
 		return 1
 	}
 	return 0

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"math"
 	"testing"
 
 	"github.com/offhost/offhost/abi/sdk/go/internal/window"
@@ -38,6 +39,15 @@ func TestWhatIsSavedIsRestored(t *testing.T) {
 	}
 	if restore(window.Max) == 0 {
 		t.Error("a blob that is larger than the payload was taken")
+	}
+	at, end, short = 0, 10, false
+	if b := writer.Bytes(8); len(b) != 8 || short {
+		t.Errorf("%d bytes of 10 can be written, want 8", len(b))
+	}
+	for _, tooMany := range []int{3, -1, math.MaxInt} {
+		if short = false; writer.Bytes(tooMany) != nil || !short || at != 8 {
+			t.Errorf("%d more bytes can be written where there is room for 2", tooMany)
+		}
 	}
 	if n.save = make([]uint64, window.Min); save() != 0 {
 		t.Error("a state that does not fit was saved")
