@@ -83,7 +83,7 @@ func TestAnInstalledPolicyIsRunByItsName(t *testing.T) {
 			t.Errorf("%s does not show the module: %s", strings.Join(args, " "), out)
 		}
 	}
-	if got := (shell{}).report(t, "flux-bf16", "--swap", "50:minimal", "--baselines", "none"); got.Swaps != 1 || got.SwapsRefused != 0 {
+	if got := (shell{}).report(t, "flux-bf16", "--swap", "50:minimal", "--baselines", "none"); got.Swaps != 1 || got.SwapsRefused != 0 || len(got.TookOver) != 1 || got.TookOver[0].Name != "minimal" {
 		t.Errorf("%d swaps, %d refused; want one to minimal", got.Swaps, got.SwapsRefused)
 	}
 

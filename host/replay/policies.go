@@ -53,14 +53,15 @@ type Swap struct {
 
 // troupe is the policies of a replay, in the order of their numbers.
 type troupe struct {
-	modules []Module
-	running uint32     // number of the chosen one
-	store   StateStore // nil: state ends with the run
-	swaps   []Swap     // to come, by At
-	fuel    uint64     // of those that were closed
-	refused int64      // swaps whose policy could not be loaded
-	notes   notes      // of swaps
-	aside   notes      // of what no input of the engine tells
+	modules  []Module
+	running  uint32          // number of the chosen one
+	store    StateStore      // nil: state ends with the run
+	tookOver []report.Policy // the first that did
+	swaps    []Swap          // to come, by At
+	fuel     uint64          // of those that were closed
+	refused  int64           // swaps whose policy could not be loaded
+	notes    notes           // of swaps
+	aside    notes           // of what no input of the engine tells
 }
 
 func newTroupe(first Module, swaps []Swap) *troupe {
@@ -158,6 +159,9 @@ func (t *troupe) see(r *host.Record) error {
 	}
 	if r.Err == nil {
 		t.running = r.Cause.Policy
+		if len(t.tookOver) < report.MostTookOver {
+			t.tookOver = append(t.tookOver, m.Info)
+		}
 	}
 	s := fmt.Sprintf("after event %d: %s (sha256 %.8s): %s", r.Cause.Event, m.Info.Name, m.Info.SHA256, r.Text)
 	if r.Err != nil {

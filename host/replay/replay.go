@@ -264,7 +264,7 @@ func summary(t *tally, h *trace.Header, e *host.Engine, policies *troupe) *repor
 	r := t.report(h)
 	r.Schema = report.Schema
 	r.Trace = h.Name
-	r.Policy = policies.modules[0].Info
+	r.Policy, r.TookOver = policies.modules[0].Info, policies.tookOver
 	r.ChunkBytes = int64(e.Chunk())
 	c := e.Counters()
 	r.PeakResidentBytes = int64(c.Peak)

@@ -13,7 +13,10 @@ const Schema = "offhost.report/1"
 type Report struct {
 	Schema string `json:"schema"`
 	Trace  string `json:"trace"`
-	Policy Policy `json:"policy"`
+	Policy Policy `json:"policy"` // that the run began with
+	// TookOver are the policies that swaps exchanged it for, in order, the first MostTookOver
+	// of them; Swaps counts all.
+	TookOver []Policy `json:"took_over,omitempty"`
 	Device string `json:"device"`
 	Scale  string `json:"scale,omitempty"` // of sizes and times, when they are smaller than the trace's
 
@@ -75,6 +78,9 @@ type Report struct {
 	// baseline that could not be computed.
 	Notes []string `json:"notes"`
 }
+
+// MostTookOver bounds Report.TookOver.
+const MostTookOver = 16
 
 // Policy says who decided.
 type Policy struct {

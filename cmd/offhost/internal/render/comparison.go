@@ -18,6 +18,18 @@ const (
 // unknown stands for a figure that was not computed.
 const unknown = "n/a"
 
+// who names the policies that decided.
+func who(r *report.Report) string {
+	name := Name(r.Policy.Name)
+	switch len(r.TookOver) {
+	case 0:
+		return name
+	case 1:
+		return name + ", then " + Name(r.TookOver[0].Name)
+	}
+	return fmt.Sprintf("%s, then %d others", name, r.Swaps)
+}
+
 // comparison shows the policy's totals beside the baselines'.
 func comparison(r *report.Report) *Table {
 	t := &Table{Header: []string{"", "moved in", "moved back", "stall", "total"}}
@@ -25,14 +37,14 @@ func comparison(r *report.Report) *Table {
 	if compare {
 		t.Header = append(t.Header, "vs optimum")
 	}
-	row := []string{Name(r.Policy.Name), size(r.H2DBytes), size(r.D2HBytes), duration(r.StallNS), duration(r.MakespanNS)}
+	row := []string{who(r), size(r.H2DBytes), size(r.D2HBytes), duration(r.StallNS), duration(r.MakespanNS)}
 	if compare {
 		row = append(row, ratio(r.H2DBytes, best))
 	}
 	t.Rows = append(t.Rows, row)
 	for _, b := range r.Baselines {
 		name := Name(b.Name)
-		if b.Name == r.Policy.Name {
+		if b.Name == who(r) {
 			name += " (baseline)"
 		}
 		row := []string{name, figure(b.H2DBytes, size), figure(b.D2HBytes, size), figure(b.StallNS, duration), figure(b.MakespanNS, duration)}
@@ -80,16 +92,16 @@ func verdict(r *report.Report) string {
 	if s := settled(r); s != "" {
 		return s
 	}
-	who := Name(r.Policy.Name)
+	subject := who(r)
 	if r.Faults > 0 && r.Decisions == 0 {
-		who = "The fallback, in place of " + who + ","
+		subject = "The fallback, in place of " + subject + ","
 	}
-	s := fmt.Sprintf("%s moved %v in", who, units.Bytes(r.H2DBytes).Decimal())
+	s := fmt.Sprintf("%s moved %v in", subject, units.Bytes(r.H2DBytes).Decimal())
 	var against []string
 	if best, ok := movedIn(r, optimum); ok {
 		against = append(against, difference(r.H2DBytes, best, "the optimum"))
 	}
-	if other, ok := movedIn(r, lru); ok && r.Policy.Name != lru {
+	if other, ok := movedIn(r, lru); ok && who(r) != lru {
 		against = append(against, difference(r.H2DBytes, other, lru))
 	}
 	if len(against) > 0 {

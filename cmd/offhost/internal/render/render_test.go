@@ -147,6 +147,19 @@ func TestTextOfARunThatEndedEarly(t *testing.T) {
 	}
 }
 
+// What several policies did is booked to all of them.
+func TestTextOfARunThatWasSwapped(t *testing.T) {
+	r := tight()
+	r.Faults, r.Swaps, r.TookOver = 0, 1, []report.Policy{{Name: "mine"}}
+	if got := text(t, render.Page{Report: r}); !strings.Contains(got, "\nlru, then mine ") || !strings.Contains(got, "\nlru, then mine moved 30.00 GB in") || !strings.Contains(got, "less than lru") {
+		t.Errorf("after one swap:\n%s", got)
+	}
+	r.Swaps, r.TookOver = 20, make([]report.Policy, report.MostTookOver)
+	if got := text(t, render.Page{Report: r}); !strings.Contains(got, "\nlru, then 20 others ") {
+		t.Errorf("after twenty:\n%s", got)
+	}
+}
+
 func TestTextHasNoControlCharacters(t *testing.T) {
 	for _, verbose := range []bool{false, true} {
 		if got := text(t, render.Page{Report: tight(), Verbose: verbose}); strings.ContainsAny(got, "\x1b\x07") {
