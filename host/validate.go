@@ -42,24 +42,8 @@ type verdict struct {
 //
 // A decision is judged as if those before it had been carried out.
 func validate(v view, asked ID, answer []abi.Decision, dst []verdict) ([]verdict, error) {
-	for i, d := range answer {
-		switch {
-		case d.Op < abi.Evict || d.Op > abi.Prefetch:
-			return dst, fmt.Errorf("%w: decision %d: operation %d is unknown, want 1 (evict), 2 (retain) or 3 (prefetch)", abi.ErrAnswer, i, d.Op)
-		case int64(d.Component) >= int64(v.count()):
-			return dst, fmt.Errorf("%w: decision %d: component %d is unknown, %d are registered", abi.ErrAnswer, i, d.Component, v.count())
-		}
-		for j, other := range answer[:i] {
-			if other.Component != d.Component {
-				continue
-			}
-			if other.Op == d.Op {
-				return dst, fmt.Errorf("%w: decisions %d and %d both %v component %d", abi.ErrAnswer, j, i, d.Op, d.Component)
-			}
-			if other.Op != abi.Retain && d.Op != abi.Retain {
-				return dst, fmt.Errorf("%w: decisions %d and %d evict and prefetch component %d", abi.ErrAnswer, j, i, d.Component)
-			}
-		}
+	if err := WellFormed(answer, v.count()); err != nil {
+		return dst, err
 	}
 	room, ahead := v.room(), v.aheadRoom()
 	for _, d := range answer {
@@ -113,6 +97,32 @@ func validate(v view, asked ID, answer []abi.Decision, dst []verdict) ([]verdict
 		dst = append(dst, j)
 	}
 	return dst, nil
+}
+
+// WellFormed judges what an answer says by itself, whatever the state: its operations are
+// known, its components are among those registered, and no two entries contradict or
+// repeat each other. The error wraps abi.ErrAnswer; the whole answer is void then.
+func WellFormed(answer []abi.Decision, registered int) error {
+	for i, d := range answer {
+		switch {
+		case d.Op < abi.Evict || d.Op > abi.Prefetch:
+			return fmt.Errorf("%w: decision %d: operation %d is unknown, want 1 (evict), 2 (retain) or 3 (prefetch)", abi.ErrAnswer, i, d.Op)
+		case int64(d.Component) >= int64(registered):
+			return fmt.Errorf("%w: decision %d: component %d is unknown, %d are registered", abi.ErrAnswer, i, d.Component, registered)
+		}
+		for j, other := range answer[:i] {
+			if other.Component != d.Component {
+				continue
+			}
+			if other.Op == d.Op {
+				return fmt.Errorf("%w: decisions %d and %d both %v component %d", abi.ErrAnswer, j, i, d.Op, d.Component)
+			}
+			if other.Op != abi.Retain && d.Op != abi.Retain {
+				return fmt.Errorf("%w: decisions %d and %d evict and prefetch component %d", abi.ErrAnswer, j, i, d.Component)
+			}
+		}
+	}
+	return nil
 }
 
 // The engine is its own view.

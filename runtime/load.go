@@ -192,6 +192,7 @@ func (l *loader) meter(context.Context) (string, error) {
 			"because", why, "part", fmt.Sprint("1/", share))
 	}
 	p.fuel, p.refill, p.startFuel = lim.Fuel/share, lim.Refill/share, lim.StartFuel/share
+	p.info.Fuel, p.info.Refill = p.fuel, p.refill
 	p.refillPerComponent, p.refillPerByte = RefillPerComponent/share, RefillPerByte/share
 	return fmt.Sprintf("%d functions, %d control instructions, %d bytes with counters; %d fuel an event (more with components) and %d at most, %d to start, %d KiB of memory",
 		stats.Functions, stats.Controls, len(metered), p.refill, p.fuel, p.startFuel, lim.MemoryPages*64), nil

@@ -50,6 +50,9 @@ type Info struct {
 	Imports []string // WASI functions
 	Exports []string // the ABI's exports that it has
 	Window  int      // bytes
+	// Fuel and Refill are what its events get, of Limits.Fuel and Limits.Refill: all, or a
+	// part where the module is too complex to be compiled.
+	Fuel, Refill uint64
 }
 
 // Info returns what is known of the module.
@@ -59,11 +62,30 @@ func (p *Policy) Info() Info { return p.info }
 // with all the fuel it was given.
 func (p *Policy) FuelUsed() uint64 { return p.used }
 
+// MemoryBytes is the size of the instance's linear memory, which never shrinks while it
+// lives; 0 when it is lost.
+func (p *Policy) MemoryBytes() int {
+	if p.in == nil {
+		return 0
+	}
+	return int(p.in.mem.Size())
+}
+
 // Decide tells the policy an event and returns its answer, which is valid until
 // the next call. payload has to fit the window that Config.MaxPayload asked for;
 // Decide sets ev.PayloadLen. What the policy does wrong is a *Fault; after those
 // that lose the instance, Revive has to be called.
 func (p *Policy) Decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
+	return p.DecideLonger(ev, nil, payload)
+}
+
+// DecideLonger is Decide for an event that has bytes beyond those of this version, as a
+// host of a later revision sends them: at most abi.EventArea - abi.EventSize. A policy has
+// to ignore them.
+func (p *Policy) DecideLonger(ev *abi.Event, beyond, payload []byte) ([]abi.Decision, error) {
+	if most := abi.EventArea - abi.EventSize; len(beyond) > most {
+		return nil, fmt.Errorf("event %d %v: %d bytes beyond the event, at most %d fit", ev.Seq, ev.Kind, len(beyond), most)
+	}
 	in := p.in
 	if in == nil {
 		return nil, p.fault(ev, "", ErrLost)
@@ -79,6 +101,7 @@ func (p *Policy) Decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
 	ev.PayloadLen = uint32(len(payload))
 	abi.PutEvent(view, ev)
 	clear(view[abi.EventSize:abi.EventArea])
+	copy(view[abi.EventSize:], beyond)
 	copy(room, payload)
 
 	p.now, p.seq = ev.Time, ev.Seq
@@ -90,7 +113,7 @@ func (p *Policy) Decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
 	if ev.Kind == abi.Config {
 		given = p.fuel
 	}
-	p.call = [2]uint64{abi.EventSize, given}
+	p.call = [2]uint64{uint64(abi.EventSize + len(beyond)), given}
 	if err := in.event.CallWithStack(context.Background(), p.call[:]); err != nil {
 		fn, reason := p.explain(in, given, err)
 		p.used += given

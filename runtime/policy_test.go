@@ -3,6 +3,7 @@ package runtime
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"strings"
@@ -167,6 +168,32 @@ func TestFaultNamesTheFunction(t *testing.T) {
 		var fault *Fault
 		if !errors.As(err, &fault) || !strings.Contains(err.Error(), `in function "ex\x1bplode`) {
 			t.Errorf("got %v, want the function's name, escaped", err)
+		}
+	})
+}
+
+// What a later revision adds to an event is told as part of it, and forgotten with it.
+func TestLongerEvents(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, cfg Config) {
+		p := load(t, "longer", cfg)
+		for _, beyond := range [][]byte{nil, {1, 2, 3, 4, 5, 6, 7, 8}, {9}, bytes.Repeat([]byte{7}, abi.EventArea-abi.EventSize), nil} {
+			var first [8]byte
+			copy(first[:], beyond)
+			want := abi.Decision{Op: abi.Retain, Component: uint32(abi.EventSize + len(beyond)), Arg: binary.LittleEndian.Uint64(first[:])}
+			got, err := p.DecideLonger(&abi.Event{Kind: abi.Idle}, beyond, nil)
+			if err != nil || len(got) != 1 || got[0] != want {
+				t.Errorf("%d bytes more: %v, %v, want %v", len(beyond), got, err, want)
+			}
+		}
+		var fault *Fault
+		if _, err := p.DecideLonger(&abi.Event{}, make([]byte, abi.EventArea-abi.EventSize+1), nil); err == nil || errors.As(err, &fault) {
+			t.Errorf("more than the window has room for: %v, want an error that does not blame the policy", err)
+		}
+		if got := p.MemoryBytes(); got != 2<<16 {
+			t.Errorf("%d bytes of memory, want two pages", got)
+		}
+		if p.Suspend(); p.MemoryBytes() != 0 {
+			t.Errorf("%d bytes of memory without an instance", p.MemoryBytes())
 		}
 	})
 }
