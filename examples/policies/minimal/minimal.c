@@ -19,7 +19,7 @@ uint32_t offhost_v1_buffer(uint32_t size) {
 
 int32_t offhost_v1_event(uint32_t len) {
   const offhost_event *e = (const offhost_event *)window;
-  if (len < OFFHOST_EVENT_SIZE || e->component >= OFFHOST_MAX_COMPONENTS) return 0;
+  if (len < OFFHOST_EVENT_SIZE || e->kind > OFFHOST_REJECTED || e->component >= OFFHOST_MAX_COMPONENTS) return 0;
   component *c = &components[e->component];
   if (c >= end) end = c + 1;
   c->resident = e->resident;
