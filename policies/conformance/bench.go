@@ -1,0 +1,241 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/offhost/offhost/abi"
+	"github.com/offhost/offhost/host"
+	"github.com/offhost/offhost/host/units"
+	"github.com/offhost/offhost/runtime"
+)
+
+// A manner is one of the ways in which a module is run. The zero value is the usual one.
+type manner struct {
+	otherSeed   bool // of the random bytes that it may ask for
+	interpreter bool
+	wide        bool // the window has room for the largest payload
+	plenty      bool // of fuel: a hundred times as much
+}
+
+// A bench is where a module is run, in as many manners as it takes.
+type bench struct {
+	ctx    context.Context // of the Run that the bench is for
+	wasm   []byte
+	cfg    Config
+	config []byte // CONFIG's payload
+	loaded map[manner]*runtime.Policy
+	told   int // events, by all instances
+}
+
+// The world in which logs are made.
+const (
+	chunk = 32 * units.MiB
+	link  = 25e9 // bytes a second, either way
+)
+
+func newBench(ctx context.Context, wasm []byte, cfg Config) (*bench, error) {
+	lines, err := host.ConfigLines(cfg.PolicyConfig, chunk, link, link)
+	if err != nil {
+		return nil, err
+	}
+	return &bench{ctx: ctx, wasm: wasm, cfg: cfg, config: lines, loaded: map[manner]*runtime.Policy{}}, nil
+}
+
+func (b *bench) close() error {
+	var errs []error
+	for _, p := range b.loaded {
+		errs = append(errs, p.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// policy returns the module, loaded in a manner. onStep is told of the steps.
+func (b *bench) policy(m manner, onStep ...func(runtime.Step)) (*runtime.Policy, error) {
+	if p := b.loaded[m]; p != nil {
+		return p, nil
+	}
+	cfg := runtime.Config{
+		Name: b.cfg.Name, SHA256: b.cfg.SHA256, MaxPayload: len(b.config), Limits: b.cfg.Limits, Seed: b.cfg.Seed,
+		Logger: b.cfg.Logger, CacheDir: b.cfg.CacheDir, Interpreter: m.interpreter,
+	}
+	if m.otherSeed {
+		cfg.Seed++
+	}
+	if m.wide {
+		cfg.MaxPayload = abi.MaxPayload
+	}
+	if m.plenty {
+		fuel, _ := b.limits()
+		cfg.Limits.Fuel = min(fuel, math.MaxInt64/plentiful) * plentiful
+		cfg.Limits.Refill = cfg.Limits.Fuel
+	}
+	if len(onStep) > 0 {
+		cfg.OnStep = onStep[0]
+	}
+	p, err := runtime.Load(b.ctx, b.wasm, cfg)
+	if err != nil {
+		return nil, err
+	}
+	b.loaded[m] = p
+	return p, nil
+}
+
+// room is the largest payload that the module lends a window for.
+func (b *bench) room() (int, error) {
+	_, err := b.policy(manner{wide: true})
+	if errors.Is(err, runtime.ErrWindow) {
+		return max(len(b.config), abi.MinPayload), nil
+	}
+	return abi.MaxPayload, err
+}
+
+// player returns the module in a manner that has room for a log's payloads, as far as the
+// module lends it. Plenty of fuel comes with plenty of room.
+func (b *bench) player(m manner, payload int) (*runtime.Policy, error) {
+	if m.wide = m.plenty || payload > max(len(b.config), abi.MinPayload); m.wide {
+		room, err := b.room()
+		if err != nil {
+			return nil, err
+		}
+		m.wide = room == abi.MaxPayload
+	}
+	return b.policy(m)
+}
+
+// A reply is what comes of one step. It is valid until the next.
+type reply struct {
+	index  int // of the step in the log
+	round  int // how often the cycle was told before
+	step   *Step
+	event  *abi.Event // as it was told
+	answer []abi.Decision
+	fuel   uint64 // spent on the step
+	memory int    // bytes, after the step
+	// blob is what was saved, accepted whether it was restored.
+	blob     []byte
+	accepted bool
+	// fault is what the policy did wrong; the log ends when the instance is lost by it.
+	fault *runtime.Fault
+}
+
+// follow tells a log to a fresh instance, and see what comes of each step, until that
+// returns false or an instance is lost. The error is none of the module's.
+func (b *bench) follow(m manner, log *Log, see func(*reply) bool) error {
+	p, err := b.player(m, log.largestPayload())
+	if err != nil {
+		return err
+	}
+	r := &reply{}
+	if err := attach(p); err != nil {
+		return err
+	}
+	var saved []byte
+	goOn := func(i int, ev *abi.Event) (bool, error) {
+		if b.told++; b.told%256 == 0 && b.ctx.Err() != nil {
+			return false, context.Cause(b.ctx)
+		}
+		s := &log.Steps[i]
+		*r = reply{index: i, round: r.round, step: s, event: ev}
+		before := p.FuelUsed()
+		var err error
+		switch s.Act {
+		case Tell:
+			r.answer, err = p.DecideLonger(ev, s.Beyond, s.Payload)
+		case Attach:
+			err = attach(p)
+		case Save:
+			r.blob, err = p.Save()
+			saved = r.blob
+		case Restore:
+			blob := s.Blob
+			if blob == nil {
+				blob = saved
+			}
+			r.accepted, err = p.Restore(blob)
+		}
+		r.fuel, r.memory = p.FuelUsed()-before, p.MemoryBytes()
+		if err != nil && !errors.As(err, &r.fault) {
+			return false, err
+		}
+		return see(r) && r.memory > 0, nil
+	}
+	for i := range log.Steps {
+		ev := log.Steps[i].Event
+		if ok, err := goOn(i, &ev); !ok {
+			return err
+		}
+	}
+	first := len(log.Steps) - log.Cycle
+	for next := rounds(log.Steps[first:]); r.round < log.Times; {
+		r.round++
+		for i := first; i < len(log.Steps); i++ {
+			ev := log.Steps[i].Event
+			next(&ev, r.round)
+			if ok, err := goOn(i, &ev); !ok {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// attach gives a policy a fresh instance.
+func attach(p *runtime.Policy) error {
+	p.Suspend()
+	if _, err := p.Revive(); err != nil {
+		return fmt.Errorf("a fresh instance: %w", err)
+	}
+	return nil
+}
+
+// rounds returns what makes of an event of a cycle the one of a later round: numbers of
+// events and requests and times go on from those of the round before.
+func rounds(cycle []Step) func(ev *abi.Event, round int) {
+	if len(cycle) == 0 {
+		return nil
+	}
+	var requests, least, most uint32
+	for i := range cycle {
+		if n := cycle[i].Event.Request; n > 0 {
+			if least == 0 {
+				least = n
+			}
+			least, most = min(least, n), max(most, n)
+		}
+	}
+	if least > 0 {
+		requests = most - least + 1
+	}
+	first, last := &cycle[0].Event, &cycle[len(cycle)-1].Event
+	events, span := last.Seq-first.Seq+1, last.Time-first.Time+1
+	return func(ev *abi.Event, round int) {
+		ev.Seq += events * uint64(round)
+		ev.Time += span * uint64(round)
+		if ev.Request > 0 {
+			ev.Request += requests * uint32(round)
+		}
+	}
+}
+
+// replies are kept replies, to be compared.
+type replies struct {
+	answers [][]abi.Decision
+	faults  []string
+	fuel    []uint64
+	blobs   [][]byte
+}
+
+func (all *replies) keep(r *reply) {
+	all.answers = append(all.answers, slices.Clone(r.answer))
+	all.fuel = append(all.fuel, r.fuel)
+	all.blobs = append(all.blobs, r.blob)
+	fault := ""
+	if r.fault != nil {
+		fault = r.fault.Reason()
+	}
+	all.faults = append(all.faults, fault)
+}

@@ -1,0 +1,290 @@
+//go:build !race
+
+// One goroutine has no races to find, and the detector makes the interpreter fifty times as
+// slow.
+
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/offhost/offhost/abi"
+	"github.com/offhost/offhost/policies"
+	"github.com/offhost/offhost/runtime"
+)
+
+// The built-in policies keep to the ABI, and nothing is to be remarked.
+func TestBuiltins(t *testing.T) {
+	for _, p := range policies.List() {
+		t.Run(p.Name, func(t *testing.T) {
+			Test(t, p.Wasm, Config{Name: p.Name, Quick: true})
+		})
+	}
+}
+
+func faulty(t testing.TB, name string) []byte {
+	t.Helper()
+	wasm, err := os.ReadFile(filepath.Join("testdata/faulty", name+".wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wasm
+}
+
+// Each of the modules of testdata/faulty has one fault: the check that is for it finds it,
+// and no other does; and leaves a log of so many events at most that shows it again.
+func TestAFaultIsFoundByTheCheckThatIsForIt(t *testing.T) {
+	for _, c := range []struct {
+		module, check, class string
+		events               int
+		says                 string
+	}{
+		{"honest", "", "", 0, ""},
+		{"narrow", "", "", 0, ""},
+		{"random", "determinism", "differs", 3, "another seed of random bytes"},
+		{"unknown-op", "answers", "answer", 4, "operation 9 is unknown"},
+		{"unknown-component", "answers", "answer", 8, "component 4000 is unknown"},
+		{"too-many", "answers", "answer", 3, "129 decisions"},
+		{"gives-up", "answers", "gave-up", 8, "it returned -1"},
+		{"divides", "answers", "trap", 8, `integer divide by zero in function "share"`},
+		{"unlawful", "answers", "unlawful", 12, "asked for"},
+		{"stubborn", "rejected", "repeated", 60, "evict all of 0 was refused 4 times"},
+		{"curious", "future", "kind", 3, "want nothing"},
+		{"impressed", "future", "differs", 4, "without what is new"},
+		{"exact-length", "future", "trap", 2, "longer than version 1"},
+		{"exact-flags", "future", "trap", 4, "a flag that version 1 does not know"},
+		{"long-names", "hostile", "trap", 2, `in function "overrun"`},
+		{"configuration", "hostile", "trap", 1, "unreachable"},
+		{"endless-name", "hostile", "fuel", 2, "out of fuel"},
+		{"restore-traps", "state", "trap", 4, "offhost_v1_restore"},
+		{"saves-too-much", "state", "answer", 2, "a blob of 65537 bytes"},
+		{"saves-chance", "determinism", "differs", 5, "8 bytes are saved, by an instance with another seed"},
+		{"forgets", "state", "refused", 4, "are not accepted"},
+		{"trusts", "state", "memory", 4, "out of bounds"},
+		{"poisoned", "state", "trap", 12, "state was restored before"},
+		{"crowded", "fuel", "fuel", 70, "out of fuel"},
+		{"table", "fuel", "trap", 1010, "unreachable"},
+		{"leaks", "growth", "memory", 3, "it goes on growing"},
+		{"slows", "growth", "drift", 3, "it goes on growing"},
+	} {
+		t.Run(c.module, func(t *testing.T) {
+			t.Parallel()
+			wasm := faulty(t, c.module)
+			cfg := Config{Quick: true}
+			r, err := Run(context.Background(), wasm, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var failed *Verdict
+			for _, v := range r.Verdicts {
+				switch {
+				case v.Result == Skipped && c.check != "answers":
+					t.Errorf("%s was skipped: %q", v.Check, v.Found)
+				case v.Result == Failed && failed != nil && c.module == "unlawful" && v.Check == "rejected":
+					// It is that, too.
+				case v.Result == Failed && failed != nil:
+					t.Errorf("%s fails, too: %q", v.Check, v.Found)
+				case v.Result == Failed:
+					failed = v
+				}
+			}
+			if failed == nil || c.class == "" {
+				if failed != nil || c.class != "" {
+					t.Fatalf("%+v fails, want %q", failed, c.check)
+				}
+				return
+			}
+			var text bytes.Buffer
+			if _, err := failed.Log.WriteTo(&text); err != nil {
+				t.Fatal(err)
+			}
+			if f := failed.Finding; failed.Check != c.check || f.Class != c.class || !strings.Contains(f.Text, c.says) {
+				t.Errorf("%s fails with %s: %s; want %s with %s: %s", failed.Check, f.Class, f.Text, c.check, c.class, c.says)
+			}
+			if n := len(failed.Log.Steps); n > c.events {
+				t.Errorf("the log has %d events, want %d at most", n, c.events)
+			}
+			again, err := ReadLog(bytes.NewReader(text.Bytes()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(failed.Log, again); d != "" {
+				t.Errorf("read again, the log is another one (-written +read):\n%s", d)
+			}
+			replayed, err := Replay(context.Background(), wasm, again, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v := replayed.Verdicts[0]; v.Result != Failed || v.Check != c.check || v.Finding.Class != c.class || v.Finding.Text != failed.Finding.Text {
+				t.Errorf("told again: %v %s %q", v.Result, v.Check, v.Found)
+			}
+			// Another module has no part in it.
+			honest, err := Replay(context.Background(), faulty(t, "honest"), again, cfg)
+			if err != nil || !honest.Passed() {
+				t.Errorf("the honest module, told the same: %v, %q", err, honest.Verdicts[0].Found)
+			}
+			if t.Failed() || testing.Verbose() {
+				t.Logf("\n%s", text.String())
+			}
+		})
+	}
+}
+
+// The committed modules are what their sources give.
+func TestFaultyModulesAreWhatTheirSourcesSay(t *testing.T) {
+	sources, err := filepath.Glob("testdata/faulty/*.wat")
+	modules, err2 := filepath.Glob("testdata/faulty/*.wasm")
+	if err != nil || err2 != nil || len(sources) != len(modules) || len(sources) == 0 {
+		t.Fatalf("%d sources of %d modules (%v, %v)", len(sources), len(modules), err, err2)
+	}
+	wat2wasm, err := exec.LookPath("wat2wasm")
+	if err != nil && os.Getenv("REQUIRE_TOOLS") == "1" {
+		t.Fatal("wat2wasm is not installed, and REQUIRE_TOOLS=1")
+	} else if err != nil {
+		t.Skip("needs wat2wasm")
+	}
+	for _, source := range sources {
+		out := filepath.Join(t.TempDir(), "out.wasm")
+		if msg, err := exec.Command(wat2wasm, "--debug-names", source, "-o", out).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", source, err, msg)
+			continue
+		}
+		built, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimSuffix(filepath.Base(source), ".wat")
+		if !bytes.Equal(built, faulty(t, name)) {
+			t.Errorf("%s is not what its source gives: wat2wasm --debug-names", name)
+		}
+	}
+}
+
+// What is told live and what is told from the log comes to the same.
+func TestALogBringsTheSameAnswersAgain(t *testing.T) {
+	for _, p := range policies.List() {
+		b, err := newBench(context.Background(), p.Wasm, Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.close()
+		s := &suite{bench: b}
+		for _, sc := range s.scripts(2) {
+			log, err := s.act(manner{}, sc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			told := 0
+			err = s.follow(manner{}, log, func(r *reply) bool {
+				told++
+				if want := log.Steps[r.index].Answer; !slices.Equal(r.answer, want) || r.fault != nil {
+					t.Errorf("%s, step %d: %v, %v, want %v", sc.name, r.index, r.answer, r.fault, want)
+				}
+				return !t.Failed()
+			})
+			if err != nil || told != len(log.Steps) {
+				t.Errorf("%s: %d of %d steps, %v", sc.name, told, len(log.Steps), err)
+			}
+			if d := cmp.Diff(log.Steps, coherent(log.Steps)); d != "" {
+				t.Errorf("%s: what a host has told is not taken for coherent (-told +coherent):\n%s", sc.name, d)
+			}
+		}
+	}
+}
+
+// The generated logs tell of all that a host tells: each kind of event, and each flag that an
+// engine sets.
+func TestTheLogsTellOfEverything(t *testing.T) {
+	lru, _ := policies.Get("lru")
+	b, err := newBench(context.Background(), lru.Wasm, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	s := &suite{bench: b}
+	kinds, flags, acts := map[abi.Kind]int{}, abi.Flags(0), map[Act]int{}
+	tell := func(sc *script) {
+		log, err := s.act(manner{}, sc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range log.Steps {
+			kinds[log.Steps[i].Event.Kind]++
+			acts[log.Steps[i].Act]++
+			flags |= log.Steps[i].Event.Flags
+		}
+	}
+	for _, sc := range s.scripts(2) {
+		tell(sc)
+	}
+	tell(crowd(1024))
+	for kind := abi.Config; kind <= abi.Rejected; kind++ {
+		if kinds[kind] == 0 {
+			t.Errorf("there is no %v", kind)
+		}
+	}
+	if want := knownFlags &^ (abi.FlagLoopHint | abi.FlagRemoved); flags != want {
+		t.Errorf("the flags are %016b, want %016b", flags, want)
+	}
+	if acts[Attach] == 0 || acts[Save] == 0 {
+		t.Errorf("acts %v: want instances to be exchanged", acts)
+	}
+}
+
+// The same seed brings the same report, another one other logs.
+func TestAReportIsAFunctionOfTheSeed(t *testing.T) {
+	run := func(seed uint64) (texts []string) {
+		r, err := Run(context.Background(), faulty(t, "stubborn"), Config{Quick: true, Seed: seed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range r.Verdicts {
+			texts = append(texts, fmt.Sprint(v.Check, v.Result, v.Found))
+			if v.Log != nil {
+				var b bytes.Buffer
+				if _, err := v.Log.WriteTo(&b); err != nil {
+					t.Fatal(err)
+				}
+				texts = append(texts, b.String())
+			}
+		}
+		return texts
+	}
+	first := run(1)
+	if d := cmp.Diff(first, run(1)); d != "" {
+		t.Errorf("two runs differ (-first +second):\n%s", d)
+	}
+	if slices.Equal(first, run(2)) {
+		t.Error("another seed brings the same")
+	}
+}
+
+// A run that nobody waits for ends.
+func TestARunEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	enough := errors.New("enough")
+	lru, _ := policies.Get("lru")
+	_, err := Run(ctx, lru.Wasm, Config{OnVerdict: func(*Verdict) { cancel(enough) }})
+	if !errors.Is(err, enough) {
+		t.Errorf("got %v, want the context's cause", err)
+	}
+}
+
+// A module that is refused is no verdict, but an error that says at which step.
+func TestRefusedModules(t *testing.T) {
+	_, err := Run(context.Background(), []byte("no module"), Config{})
+	if refused := new(runtime.LoadError); !errors.As(err, &refused) || refused.Step != "module" {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,108 @@
+package conformance
+
+import (
+	"bytes"
+	"slices"
+)
+
+var determinismCheck = &check{
+	name:  "determinism",
+	asks:  "the same events bring the same answers, from every instance",
+	run:   (*suite).runDeterminism,
+	judge: judgeDeterminism,
+}
+
+// others are the instances that a first one is compared with.
+var others = []struct {
+	manner
+	name string
+	fuel bool // it has to spend the same, too
+	most int  // events of a log that are told to it; 0: all
+}{
+	{manner{}, "another instance", true, 0},
+	{manner{otherSeed: true}, "an instance with another seed of random bytes", false, 0},
+	{manner{interpreter: true}, "an instance that is interpreted", true, 2000},
+}
+
+// judgeDeterminism compares instances of all kinds. Random bytes and the clock are given
+// by the host, so that only what a module makes of them can differ.
+func judgeDeterminism(b *bench, log *Log) (*Finding, error) {
+	for i := range others {
+		if f, err := b.compare(log, i); f != nil || err != nil {
+			return f, err
+		}
+	}
+	return nil, nil
+}
+
+// compare compares the usual instance with another one.
+func (b *bench) compare(log *Log, which int) (f *Finding, err error) {
+	other := others[which]
+	if other.interpreter && b.loaded[manner{}] != nil && b.loaded[manner{}].Info().Engine == "interpreter" {
+		return nil, nil
+	}
+	var first replies
+	most := other.most
+	err = b.follow(manner{}, log, func(r *reply) bool {
+		first.keep(r)
+		return len(first.answers) != most
+	})
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	err = b.follow(other.manner, log, func(r *reply) bool {
+		if n == len(first.answers) {
+			return false
+		}
+		fault := ""
+		if r.fault != nil {
+			fault = r.fault.Reason()
+		}
+		switch {
+		case first.faults[n] != fault:
+			f = found(r, "differs", "%s ends in %s, the first in %s", other.name, faultText(fault), faultText(first.faults[n]))
+		case !slices.Equal(first.answers[n], r.answer):
+			f = found(r, "differs", "the answer is %s, that of %s is %s", answerText(first.answers[n]), other.name, answerText(r.answer))
+		case !bytes.Equal(first.blobs[n], r.blob):
+			f = found(r, "differs", "%d bytes are saved, by %s other ones, %d", len(first.blobs[n]), other.name, len(r.blob))
+		case other.fuel && first.fuel[n] != r.fuel:
+			f = found(r, "differs", "%d fuel is spent, by %s %d: they are not in the same state", first.fuel[n], other.name, r.fuel)
+		}
+		n++
+		return f == nil
+	})
+	return f, err
+}
+
+func faultText(reason string) string {
+	if reason == "" {
+		return "no fault"
+	}
+	return "the fault \"" + reason + "\""
+}
+
+func (s *suite) runDeterminism(o *outcome) error {
+	logs, events := 0, 0
+	for which, other := range others {
+		sources := s.logs
+		if other.interpreter {
+			sources = some(sources, 3)
+		}
+		for i, src := range sources {
+			f, err := s.compare(src.log, which)
+			if err != nil {
+				return err
+			}
+			if f != nil {
+				o.fail(f, src)
+				return nil
+			}
+			logs++
+			events += src.log.events()
+			s.progress((float64(which) + float64(i)/float64(len(sources))) / float64(len(others)))
+		}
+	}
+	o.say("the same answers in another instance, with other random bytes and interpreted: %s in %s", count(events, "event"), count(logs, "log"))
+	return nil
+}

@@ -1,0 +1,145 @@
+package conformance
+
+import (
+	"math/rand/v2"
+)
+
+var growthCheck = &check{
+	name:  "growth",
+	asks:  "however long it lives, it takes no more memory and no more fuel an event",
+	run:   (*suite).runGrowth,
+	judge: judgeGrowth,
+}
+
+// Events of a life. What keeps no more than it has components for has long come to rest
+// in a short one; the long one is a day of a busy host.
+const (
+	longLife  = 1_000_000
+	shortLife = 60_000
+	leastLife = 10_000 // in which growing can be told from growing up
+)
+
+// drift is by how much the fuel of an event may differ between the second quarter of a
+// life and the last, in percent: garbage collectors have their rhythm.
+const drift = 10
+
+// A long is what was measured in a long life.
+type long struct {
+	events     [4]int // by quarter
+	fuel       [4]uint64
+	memory     [4]int // the most
+	firstFault *Finding
+	last       reply
+}
+
+// live measures a log with a cycle.
+func (b *bench) live(log *Log, progress func(float64)) (*long, error) {
+	l := &long{}
+	err := b.follow(manner{}, log, func(r *reply) bool {
+		if r.fault != nil {
+			if r.round > 0 {
+				l.firstFault = foundFault(r)
+			}
+			return false
+		}
+		l.last = *r
+		q := min(4*r.round/(log.Times+1), 3)
+		l.events[q]++
+		l.fuel[q] += r.fuel
+		l.memory[q] = max(l.memory[q], r.memory)
+		if progress != nil && r.index == len(log.Steps)-1 {
+			progress(float64(r.round) / float64(log.Times+1))
+		}
+		return true
+	})
+	return l, err
+}
+
+// mean is the fuel of an event in a quarter.
+func (l *long) mean(quarter int) uint64 { return l.fuel[quarter] / uint64(max(l.events[quarter], 1)) }
+
+// judge finds what still grows in the second half of a life.
+func (l *long) judge() *Finding {
+	for q := range l.memory {
+		if l.memory[q] > 0 && q > 1 && l.memory[q] > l.memory[1] {
+			return found(&l.last, "memory", "%d KiB of memory after half of %s, %d KiB after three quarters, %d KiB in the end: it goes on growing",
+				l.memory[1]>>10, count(l.all(), "event"), l.memory[2]>>10, l.memory[3]>>10)
+		}
+	}
+	if l.firstFault != nil {
+		return l.firstFault
+	}
+	early, late := l.mean(1), l.mean(3)
+	if late*100 > early*(100+drift) {
+		return found(&l.last, "drift", "an event takes %d fuel in the second quarter of %s, %d in the last: it goes on growing", early, count(l.all(), "event"), late)
+	}
+	return nil
+}
+
+func (l *long) all() (n int) {
+	for _, k := range l.events {
+		n += k
+	}
+	return n
+}
+
+func judgeGrowth(b *bench, log *Log) (*Finding, error) {
+	if log.Times < 4 {
+		return nil, nil
+	}
+	l, err := b.live(log, nil)
+	if err != nil {
+		return nil, err
+	}
+	return l.judge(), nil
+}
+
+// years is a script with a cycle that begins and ends with nothing on the device.
+func years(r *rand.Rand, budget *int) []cue {
+	const n = 7
+	cues, total := parts(r, n, 40, 500, plain, plain, dirty)
+	*budget = max(total*6/10, 600)
+	empty := []cue{{foreign, 1 << 20, 0, 0}, {wait, 1000, 0, 0}, {foreign, 0, 0, 0}}
+	for i := range 3 {
+		cues = append(cues, pipeline(r, i%2, n)...)
+	}
+	cues = append(append(cues, empty...), cue{mark, 0, 0, 0})
+	for i := range 6 {
+		cues = append(cues, pipeline(r, i%3, n)...)
+	}
+	return append(cues, empty...)
+}
+
+func (s *suite) runGrowth(o *outcome) error {
+	sc := s.script(shape{"years", years}, 6000)
+	log, err := s.act(manner{}, sc)
+	if err != nil {
+		return err
+	}
+	if log.Cycle == 0 {
+		o.result = Skipped
+		o.say("the module fails before this comes to it: see %s", answersCheck.name)
+		return nil
+	}
+	events := longLife
+	if s.cfg.Quick {
+		events = shortLife
+	}
+	log = repeatedFor(log, events)
+	l, err := s.live(log, s.progress)
+	if err != nil {
+		return err
+	}
+	if f := l.judge(); f != nil {
+		o.fail(f, source{log: log, script: sc})
+		return nil
+	}
+	o.say("%s; %d KiB of memory, all of it since the first half; %d fuel an event in the second quarter, %d in the last",
+		count(l.all(), "event"), l.memory[1]>>10, l.mean(1), l.mean(3))
+	return nil
+}
+
+// repeatedFor is a log whose cycle, if it has one, is told until there were so many events.
+func repeatedFor(log *Log, events int) *Log {
+	return repeated(log, max((events-len(log.Steps))/max(log.Cycle, 1), 8))
+}

@@ -1,0 +1,155 @@
+package conformance
+
+import "slices"
+
+// minimise leaves out of a list what it can without fails becoming false, in ever smaller
+// pieces, the last of which are single items. It asks at most tries times.
+func minimise[T any](items []T, tries int, fails func([]T) bool) []T {
+	for size := (len(items) + 1) / 2; size > 0; {
+		shorter := false
+		for at := 0; at < len(items); {
+			if tries--; tries < 0 {
+				return items
+			}
+			rest := slices.Concat(items[:at], items[min(at+size, len(items)):])
+			if fails(rest) {
+				items, shorter = rest, true
+			} else {
+				at += size
+			}
+		}
+		switch {
+		case size > 1:
+			size = min(size/2, max(len(items), 1))
+		case !shorter:
+			return items
+		}
+		if len(items) == 0 {
+			return items
+		}
+	}
+	return items
+}
+
+// Bounds of a minimisation: candidates that are tried, and events that are told for them.
+const (
+	maxTries  = 600
+	maxRetold = 4 << 20
+)
+
+// A source is where a log comes from, so that less of it can be had.
+type source struct {
+	log    *Log
+	script *script // whose log it is; nil: it is given
+	// dress, if set, is what was done to the script's log.
+	dress func(*Log) *Log
+}
+
+// minimal looks for a short log in which a check finds the same as in a source: of
+// the script first, since what is left of that is a log that a host has told; then of the
+// log itself, as far as a host could have told it, unless it means something only whole.
+func (s *suite) minimal(c *check, src source, f *Finding) (*Log, *Finding, error) {
+	limit := s.told + maxRetold
+	var failed error
+	log := src.log
+	// fails judges a candidate, and keeps it if it shows the fault.
+	fails := func(candidate *Log) bool {
+		if failed != nil || s.told > limit {
+			return false
+		}
+		g, err := c.judge(s.bench, candidate)
+		if failed = err; err != nil || !f.same(g) {
+			return false
+		}
+		log, f = candidate, g
+		return true
+	}
+	for log.events() > 2*leastLife && fails(repeated(log, log.Times/2)) {
+	}
+	// A shorter cycle is told more often, since what grows does so by the event.
+	again := func(candidate *Log) *Log { return candidate }
+	if events := log.events(); log.Times > 0 {
+		again = func(candidate *Log) *Log { return repeatedFor(candidate, events) }
+	}
+	if src.script != nil {
+		minimise(src.script.cues, maxTries, func(cues []cue) bool {
+			if failed != nil || s.told > limit {
+				return false
+			}
+			shorter := *src.script
+			shorter.cues = cues
+			told, err := s.act(manner{}, &shorter)
+			if failed = err; err != nil {
+				return false
+			}
+			if src.dress != nil {
+				told = src.dress(told)
+			}
+			return fails(again(told))
+		})
+	}
+	if log.Times == 0 && f.Step+1 < len(log.Steps) {
+		fails(log.with(log.Steps[:f.Step+1]))
+	}
+	if f.told {
+		return log, f, failed
+	}
+	free := src.script == nil && len(coherent(log.Steps)) < len(log.Steps) // it is not coherent, and need not be
+	minimise(marks(log), maxTries, func(list []marked) bool {
+		return fails(again(unmarked(log, list, free)))
+	})
+	for i := range log.Steps {
+		plain := log.clone()
+		s := &plain.Steps[i]
+		s.Beyond, s.Event.Flags = nil, s.Event.Flags&knownFlags
+		if log.Steps[i].Beyond != nil || s.Event.Flags != log.Steps[i].Event.Flags {
+			fails(plain)
+		}
+	}
+	return log, f, failed
+}
+
+// repeated is a log whose cycle, if it has one, is told so many more times.
+func repeated(log *Log, times int) *Log {
+	c := *log
+	c.Times = times
+	if c.Cycle == 0 {
+		c.Times = 0
+	}
+	return &c
+}
+
+// marked is a step that knows whether it is of the cycle.
+type marked struct {
+	Step
+	cycle bool
+}
+
+func marks(log *Log) (list []marked) {
+	for i, s := range log.Steps {
+		list = append(list, marked{s, i >= len(log.Steps)-log.Cycle})
+	}
+	return list
+}
+
+func unmarked(log *Log, list []marked, free bool) *Log {
+	c := *log
+	c.Steps, c.Cycle = nil, 0
+	var cycle []Step
+	for _, m := range list {
+		if m.cycle {
+			cycle = append(cycle, m.Step)
+		} else {
+			c.Steps = append(c.Steps, m.Step)
+		}
+	}
+	all := slices.Concat(c.Steps, cycle)
+	if free {
+		c.Steps, c.Cycle = all, len(cycle)
+	} else {
+		before := len(coherent(c.Steps))
+		c.Steps = coherent(all)
+		c.Cycle = len(c.Steps) - before
+	}
+	return &c
+}
