@@ -303,44 +303,6 @@ func TestPolicyList(t *testing.T) {
 	}
 }
 
-func TestPolicyCheck(t *testing.T) {
-	bad := filepath.Join(t.TempDir(), "bad.wasm")
-	if err := os.WriteFile(bad, []byte("\x00asm\x01\x00\x00\x00"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		name, module string
-		code         int
-		steps        []string
-		last, errs   string
-	}{
-		{"good", "lru", 0, []string{"digest", "module", "exports", "imports", "meter", "compile", "start"}, "The module is ready to run.", ""},
-		{"refused", bad, 1, []string{"digest", "module", "exports"}, "exports   refused", "bad.wasm"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			b := newBench(t, "")
-			if code := b.run("policy", "check", c.module); code != c.code {
-				t.Errorf("exit code %d, want %d", code, c.code)
-			}
-			lines := strings.Split(strings.TrimSpace(b.out.String()), "\n")
-			for i, step := range c.steps {
-				if i+1 >= len(lines) || !strings.HasPrefix(lines[i+1], step+" ") {
-					t.Errorf("step %s is not told in its place", step)
-				}
-			}
-			if lines[len(lines)-1] != c.last {
-				t.Errorf("ends with %q, want %q", lines[len(lines)-1], c.last)
-			}
-			if !strings.Contains(b.errs.String(), c.errs) {
-				t.Errorf("standard error %q does not say %q", &b.errs, c.errs)
-			}
-			if t.Failed() {
-				t.Log(b.out.String())
-			}
-		})
-	}
-}
-
 func TestTraceList(t *testing.T) {
 	b := newBench(t, "")
 	if code := b.run("trace", "list"); code != 0 {

@@ -9,8 +9,8 @@ import (
 	"github.com/offhost/offhost/host/units"
 )
 
-// A progress is a line on a terminal that says how far the loading of weights is. It
-// appears when that takes long enough to wonder.
+// A progress is a line on a terminal that says how far something is. It appears when that
+// takes long enough to wonder.
 type progress struct {
 	to          io.Writer // nil: nobody watches
 	begun, last time.Time
@@ -27,19 +27,28 @@ func newProgress(to io.Writer) *progress {
 	return &progress{to: to, begun: now, last: now}
 }
 
+// show is for the loading of weights.
 func (p *progress) show(done, total units.Bytes) {
+	p.say(func(since time.Duration) string {
+		return fmt.Sprintf("loading weights: %.0f %%, %s of %s, %v", 100*float64(done)/float64(max(total, 1)), done.Decimal(), total.Decimal(),
+			units.BytesPerSecond(rate(done, since)))
+	})
+}
+
+// say shows what text makes of the time that has passed.
+func (p *progress) say(text func(since time.Duration) string) {
 	now := time.Now()
 	if p.to == nil || now.Sub(p.begun) < patience || now.Sub(p.last) < interval {
 		return
 	}
 	p.last, p.shown = now, true
-	fmt.Fprintf(p.to, "\rloading weights: %.0f %%, %s of %s, %v\x1b[K", 100*float64(done)/float64(max(total, 1)), done.Decimal(), total.Decimal(),
-		units.BytesPerSecond(rate(done, now.Sub(p.begun))))
+	fmt.Fprintf(p.to, "\r%s\x1b[K", text(now.Sub(p.begun)))
 }
 
 func (p *progress) clear() {
 	if p.shown {
 		fmt.Fprint(p.to, "\r\x1b[K")
+		p.shown = false
 	}
 }
 

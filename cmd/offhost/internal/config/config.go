@@ -122,9 +122,7 @@ func AddFlags(flags *pflag.FlagSet) { addFlags(flags, func(key) bool { return tr
 // AddPolicyFlags defines, on flags, --config and those that say where a policy comes from
 // and within which limits it is loaded.
 func AddPolicyFlags(flags *pflag.FlagSet) {
-	addFlags(flags, func(k key) bool {
-		return slices.Contains(policyKeys, k.name) || strings.HasPrefix(k.name, registryGroup)
-	})
+	addFlags(flags, isPolicyKey)
 }
 
 // AddRegistryFlags defines, on flags, --config and those that say how modules come from
@@ -137,6 +135,18 @@ func AddRegistryFlags(flags *pflag.FlagSet) {
 // policies.
 func AddPolicyDirFlags(flags *pflag.FlagSet) {
 	addFlags(flags, func(k key) bool { return k.name == keyPolicyDir })
+}
+
+// AddModuleFlags defines, on flags, those of AddPolicyFlags and those that say how a module
+// runs, with --format and --config, for commands that run a policy without a trace.
+func AddModuleFlags(flags *pflag.FlagSet) {
+	addFlags(flags, func(k key) bool {
+		switch k.name {
+		case keyPolicySHA256, keyPolicyConfig, keyPolicyCacheDir, keySeed, keyFormat:
+			return true
+		}
+		return isPolicyKey(k)
+	})
 }
 
 func addFlags(flags *pflag.FlagSet, wanted func(key) bool) {

@@ -181,6 +181,10 @@ var keys = []key{
 // beside those of registryGroup.
 var policyKeys = []string{keyPolicyFuel, keyPolicyRefill, keyPolicyStartFuel, keyPolicyMemory, keyPolicyDir}
 
+func isPolicyKey(k key) bool {
+	return slices.Contains(policyKeys, k.name) || strings.HasPrefix(k.name, registryGroup)
+}
+
 const registryGroup = "registry."
 
 // pageSize is the unit of a linear memory in WebAssembly; a module of version 1 has

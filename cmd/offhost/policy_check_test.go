@@ -1,0 +1,229 @@
+//go:build !race
+
+// One goroutine has no races to find, and a module is told a hundred thousand events here.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/offhost/offhost/policies/conformance"
+)
+
+// checked runs offhost policy check in this process, in a folder of its own.
+func checked(t testing.TB, dir string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	a := newApp(nil, &out, &errs)
+	a.dir = dir
+	code = a.main(context.Background(), append([]string{"policy", "check"}, args...))
+	return code, out.String(), errs.String()
+}
+
+func checkNames() (names []string) {
+	for _, c := range conformance.Checks() {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// The steps of loading come first, then a line for each check and what else it found.
+func TestPolicyCheck(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "bad.wasm")
+	if err := os.WriteFile(bad, []byte("\x00asm\x01\x00\x00\x00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	loading := []string{"digest", "module", "exports", "imports", "meter", "compile", "start"}
+	for _, c := range []struct {
+		name, module string
+		code         int
+		heads        []string // of the lines after the first
+		last, errs   string
+	}{
+		{"good", "lru", 0, append(slices.Clone(loading), checkNames()...), "The module keeps to the ABI.", ""},
+		{"good, and not all of it", "../../examples/policies/accelerate-chain/accelerate_chain.wasm", 0, append(slices.Clone(loading), checkNames()...),
+			"The module keeps to the ABI, with 1 warning.", ""},
+		{"refused", bad, 1, []string{"digest", "module", "exports"}, "exports   refused", "bad.wasm"},
+		{"faulty", hostile(t, "traps"), 1, append(slices.Clone(loading), checkNames()...), "  offhost policy check " + hostile(t, "traps") + " --events ",
+			`traps.wasm fails answers: event 1 CONFIG: trap: unreachable in function "$1"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, out, errs := checked(t, t.TempDir(), c.module, "--quick")
+			if code != c.code || !strings.Contains(errs, c.errs) || c.errs == "" && errs != "" {
+				t.Errorf("exit code %d, want %d; standard error has to say %q: %s", code, c.code, c.errs, errs)
+			}
+			lines := strings.Split(strings.TrimSpace(out), "\n")[1:]
+			if last := lines[len(lines)-1]; !strings.HasPrefix(last, c.last) {
+				t.Errorf("ends with %q, want %q", last, c.last)
+			}
+			for _, head := range c.heads {
+				i := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, head+" ") })
+				if i < 0 {
+					t.Fatalf("no line begins with %s, in this order:\n%s", head, out)
+				}
+				lines = lines[i+1:]
+			}
+		})
+	}
+}
+
+// A module that fails leaves a log, in which it fails again and another one does not. The
+// file is the user's to name, and what was there is replaced.
+func TestAFaultIsLeftInAFile(t *testing.T) {
+	dir, faulty := t.TempDir(), "../../policies/conformance/testdata/faulty/divides.wasm"
+	for range 2 {
+		code, out, errs := checked(t, dir, faulty, "--quick")
+		if code != 1 || !strings.Contains(out, "A log of 3 events in which answers fails is in "+filepath.Join(dir, "divides.fault.jsonl")) {
+			t.Fatalf("exit code %d, want 1 and a log:\n%s%s", code, out, errs)
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(left) != 1 {
+		t.Errorf("%v is left, %v; want one file", left, err)
+	}
+	named := filepath.Join(t.TempDir(), "f")
+	if code, out, _ := checked(t, t.TempDir(), faulty, "--quick", "--fault", named); code != 1 || !strings.Contains(out, named) {
+		t.Errorf("--fault: exit code %d:\n%s", code, out)
+	}
+	for _, file := range []string{left[0], named} {
+		code, out, errs := checked(t, dir, faulty, "--events", file)
+		if code != 1 || !strings.Contains(out, `answers      FAIL     event 3 EVICTED: trap: integer divide by zero in function "share"`) || strings.Contains(out, "A log") {
+			t.Errorf("told again: exit code %d, want 1 and the same fault:\n%s%s", code, out, errs)
+		}
+		if code, out, errs := checked(t, dir, "lru", "--events", file); code != 0 || !strings.Contains(out, "answers      pass     3 events, nothing found") {
+			t.Errorf("lru, told the same: exit code %d:\n%s%s", code, out, errs)
+		}
+	}
+	// The second of two faults comes with --only.
+	if code, out, _ := checked(t, t.TempDir(), "../../policies/conformance/testdata/faulty/unlawful.wasm", "--quick"); code != 1 || !strings.Contains(out, "come with --only rejected.") {
+		t.Errorf("two faults: exit code %d:\n%s", code, out)
+	}
+}
+
+func TestPolicyCheckInJSON(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		module   string
+		code     int
+		conforms bool
+		steps    int
+		checks   []string
+	}{
+		{"lru", 0, true, 7, checkNames()},
+		{"../../policies/conformance/testdata/faulty/divides.wasm", 1, false, 7, checkNames()},
+		{hostile(t, "wrong-signature"), 1, false, 3, []string{}},
+	} {
+		code, out, errs := checked(t, dir, c.module, "--quick", "--format", "json")
+		got := decode[checkJSON](t, out)
+		names := []string{}
+		for _, v := range got.Checks {
+			names = append(names, v.Check)
+			if len(v.Found) == 0 {
+				t.Errorf("%s: %s has found nothing to say", c.module, v.Check)
+			}
+		}
+		if code != c.code || got.Conforms != c.conforms || len(got.Steps) != c.steps || len(got.Module.SHA256) != 64 || !slices.Equal(names, c.checks) {
+			t.Errorf("%s: exit code %d, %+v\n%s", c.module, code, got, errs)
+		}
+	}
+	_, out, _ := checked(t, dir, "../../policies/conformance/testdata/faulty/divides.wasm", "--quick", "--format", "json", "--only", "answers")
+	got := decode[checkJSON](t, out)
+	want := []verdictJSON{{Check: "answers", Result: conformance.Failed, Found: []string{`event 3 EVICTED: trap: integer divide by zero in function "share"`},
+		Fault: &faultJSON{Class: "trap", Event: 3, Function: "share"}}}
+	if d := cmp.Diff(want, got.Checks); d != "" || got.FaultLog == nil || *got.FaultLog != filepath.Join(dir, "divides.fault.jsonl") {
+		t.Errorf("(-want +got)\n%s%v", d, got.FaultLog)
+	}
+}
+
+func TestPolicyCheckUsage(t *testing.T) {
+	dir := t.TempDir()
+	broken := filepath.Join(dir, "broken.jsonl")
+	if err := os.WriteFile(broken, []byte(`{"kind":"LOG","format":"offhost.events/1"}`+"\n{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{}, 2, "0 arguments"},
+		{[]string{"lru", "--only", "grwoth"}, 2, `unknown check "grwoth"; did you mean "growth"?`},
+		{[]string{"lru", "--events", filepath.Join(dir, "none")}, 2, "none"},
+		{[]string{"lru", "--events", broken}, 1, "broken.jsonl: line 2: want one JSON object a line"},
+		{[]string{"lru", "--events", broken, "--quick"}, 2, "--events tells one log"},
+		{[]string{"lru", "--fault", dir}, 2, "--fault: "},
+		{[]string{"lru", "--policy-config", "offhost.x=1"}, 2, `offhost.x`},
+		{[]string{"lru", "--policy-sha256", strings.Repeat("0", 64)}, 1, "digest differs"},
+		{[]string{"lru", "--policy-fuel", "0"}, 2, "--policy-fuel"},
+		{[]string{"lru", "--budget", "1GB"}, 2, "--budget"},
+	} {
+		code, out, errs := checked(t, dir, append(c.args, "--format", "json")...)
+		if code != c.code || !strings.Contains(errs, c.says) {
+			t.Errorf("%v: exit code %d, want %d and %q: %s%s", c.args, code, c.code, c.says, errs, out)
+		}
+	}
+}
+
+// What a module is given is what offhost run would give it.
+func TestPolicyCheckGivesWhatRunWould(t *testing.T) {
+	sets := "../../examples/policies/sets/sets.wasm"
+	if _, out, _ := checked(t, t.TempDir(), sets, "--quick", "--only", "answers"); !strings.Contains(out, "it decides nothing") {
+		t.Errorf("without a set:\n%s", out)
+	}
+	if code, out, _ := checked(t, t.TempDir(), sets, "--quick", "--only", "answers", "--policy-config", "set.a=part-0 part-1", "--policy-config", "set.b=part-2"); code != 0 || strings.Contains(out, "it decides nothing") {
+		t.Errorf("with sets, exit code %d:\n%s", code, out)
+	}
+	greedy := "../../examples/policies/greedy-dual/greedy_dual.wasm"
+	if _, out, _ := checked(t, t.TempDir(), greedy, "--quick", "--only", "fuel"); !strings.Contains(out, "fuel         warning") {
+		t.Errorf("with the default fuel:\n%s", out)
+	}
+	if code, out, _ := checked(t, t.TempDir(), greedy, "--quick", "--only", "fuel", "--policy-fuel", "7800000", "--policy-refill", "2700000"); code != 0 || !strings.Contains(out, "fuel         pass") {
+		t.Errorf("with the fuel that is asked for, exit code %d:\n%s", code, out)
+	}
+}
+
+// Whatever a hostile module does, it gets a verdict: it is refused at its step, or told
+// that it fails, or it keeps to the ABI. What it calls things reaches a terminal escaped.
+func TestEveryHostileModuleGetsAVerdict(t *testing.T) {
+	for _, m := range corpus {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			args := []string{m.file(t), "--quick"}
+			if m.costly {
+				args = append(args, "--only", "answers") // loading is all there is to it
+			}
+			code, out, errs := checked(t, t.TempDir(), args...)
+			text := out + errs
+			switch {
+			case m.refused():
+				if code != 1 || !strings.Contains(errs, m.says) || m.step != "" && !strings.Contains(out, m.step) {
+					t.Errorf("exit code %d, want 1; %q at step %q:\n%s", code, m.says, m.step, text)
+				}
+			case len(m.faults) > 0:
+				if code != 1 || !strings.Contains(out, "answers      FAIL") {
+					t.Errorf("exit code %d, want 1 and a failure of answers, since it faults:\n%s", code, text)
+				}
+			case code != 0 && code != 1 || code == 1 != strings.Contains(out, "FAIL") || code == 0 != strings.Contains(out, "The module keeps to the ABI"):
+				t.Errorf("exit code %d:\n%s", code, text)
+			}
+			if strings.Contains(out, "answers") && !strings.Contains(out, "A log of ") == (code == 1) {
+				t.Errorf("exit code %d, and whether there is a log:\n%s", code, text)
+			}
+			if j := strings.IndexFunc(text, func(r rune) bool { return r != '\n' && !strconv.IsGraphic(r) }); j >= 0 {
+				t.Errorf("%q is not escaped in %q", text[j:j+1], text[max(0, j-40):j+1])
+			}
+			if most := 64 << 10; len(text) > most {
+				t.Errorf("%d bytes of output, want at most %d", len(text), most)
+			}
+		})
+	}
+}
