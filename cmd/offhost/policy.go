@@ -16,13 +16,13 @@ func (a *app) policyCommand() *cobra.Command {
 		Short: "Write, build, test, check, install and share policies",
 		Example: `  offhost policy list
   offhost policy new --lang c my-policy             # then build, test
-  offhost policy check my-policy/my-policy.wasm
+  offhost policy check my-policy/my-policy.wasm     # then bench
   offhost policy install my-policy/my-policy.wasm   # from now on: offhost run --policy my-policy
   offhost policy push my-policy ghcr.io/me/my-policy:1.0   # prints the reference to pin
   offhost policy install oci://ghcr.io/me/my-policy@sha256:...`,
 	}
 	asGroup(cmd)
-	cmd.AddCommand(a.policyNewCommand(), a.policyBuildCommand(), a.policyTestCommand(), a.checkCommand())
+	cmd.AddCommand(a.policyNewCommand(), a.policyBuildCommand(), a.policyTestCommand(), a.checkCommand(), a.policyBenchCommand())
 	cmd.AddCommand(a.policyListCommand(), a.policyInspectCommand(), a.policyInstallCommand(), a.policyRemoveCommand(),
 		a.policyPushCommand(), a.policyPullCommand())
 	return cmd

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -220,7 +219,9 @@ func (a *app) checkModule(ctx context.Context, name string, c moduleCheck, s con
 			}
 		},
 		OnProgress: func(check string, part float64) {
-			progress.say(func(time.Duration) string { return fmt.Sprintf("%s: %.0f %%", check, 100*part) })
+			if progress.due() {
+				progress.line("%s: %.0f %%", check, 100*part)
+			}
 		},
 	}
 	if text {

@@ -29,20 +29,27 @@ func newProgress(to io.Writer) *progress {
 
 // show is for the loading of weights.
 func (p *progress) show(done, total units.Bytes) {
-	p.say(func(since time.Duration) string {
-		return fmt.Sprintf("loading weights: %.0f %%, %s of %s, %v", 100*float64(done)/float64(max(total, 1)), done.Decimal(), total.Decimal(),
-			units.BytesPerSecond(rate(done, since)))
-	})
+	if p.due() {
+		p.line("loading weights: %.0f %%, %s of %s, %v", 100*float64(done)/float64(max(total, 1)), done.Decimal(), total.Decimal(),
+			units.BytesPerSecond(rate(done, time.Since(p.begun))))
+	}
 }
 
-// say shows what text makes of the time that has passed.
-func (p *progress) say(text func(since time.Duration) string) {
-	now := time.Now()
-	if p.to == nil || now.Sub(p.begun) < patience || now.Sub(p.last) < interval {
-		return
+// count is for anything that is counted.
+func (p *progress) count(what string, done, total int) {
+	if p.due() {
+		p.line("%s: %d of %d", what, done, total)
 	}
-	p.last, p.shown = now, true
-	fmt.Fprintf(p.to, "\r%s\x1b[K", text(now.Sub(p.begun)))
+}
+
+func (p *progress) due() bool {
+	now := time.Now()
+	return p.to != nil && now.Sub(p.begun) >= patience && now.Sub(p.last) >= interval
+}
+
+func (p *progress) line(format string, args ...any) {
+	p.last, p.shown = time.Now(), true
+	fmt.Fprintf(p.to, "\r"+format+"\x1b[K", args...)
 }
 
 func (p *progress) clear() {
