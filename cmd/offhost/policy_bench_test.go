@@ -165,6 +165,6 @@ func TestPolicyBenchSettings(t *testing.T) {
 	}
 	shell{}.fails(t, 2, "--events 0: want 1 to", "policy", "bench", "lru", "--events", "0")
 	shell{}.fails(t, 2, "--events 20000000: want 1 to", "policy", "bench", "lru", "--events", "20000000")
-	shell{}.fails(t, 2, "want a built-in", "policy", "bench", "lruu")
+	shell{}.fails(t, 2, "want one that is built in", "policy", "bench", "lruu")
 	shell{}.fails(t, 2, "arguments", "policy", "bench")
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -80,11 +81,17 @@ const checkExamples = `  offhost policy check ./my.wasm
   offhost policy check ./my.wasm --events my.fault.jsonl
   offhost policy check ./my.wasm --format json | jq .conforms`
 
-// A moduleCheck is what is asked of offhost policy check.
+// A moduleCheck is what is asked of offhost policy check, and what came of it.
 type moduleCheck struct {
+	name          string // as it was given
 	quick         bool
 	only          []string
 	events, fault string
+
+	module module
+	log    *conformance.Log // to be told again; nil: the checks make their own
+	text   bool
+	found  checkJSON
 }
 
 func (a *app) checkCommand() *cobra.Command {
@@ -98,6 +105,7 @@ func (a *app) checkCommand() *cobra.Command {
 	var c moduleCheck
 	f := cmd.Flags()
 	config.AddModuleFlags(f)
+	config.AddSomeFlags(f, []string{"policy-sha256", "policy-cache-dir"})
 	f.Lookup("seed").Usage = "`number` that generated logs, and the random bytes a policy may ask for, are made from"
 	f.BoolVar(&c.quick, "quick", false, "make fewer and shorter logs")
 	f.StringSliceVar(&c.only, "only", nil, "make these `checks` alone, comma-separated")
@@ -111,7 +119,8 @@ func (a *app) checkCommand() *cobra.Command {
 		if err := c.check(); err != nil {
 			return err
 		}
-		return a.checkModule(cmd.Context(), args[0], c, s)
+		c.name, c.text = args[0], s.Format == config.FormatText
+		return a.checkModule(cmd.Context(), c, s)
 	}
 	return cmd
 }
@@ -126,11 +135,7 @@ func (c *moduleCheck) check() error {
 		names = append(names, known.Name)
 	}
 	for _, name := range c.only {
-		known := false
-		for _, n := range names {
-			known = known || n == name
-		}
-		if !known {
+		if !slices.Contains(names, name) {
 			return usagef("--only: unknown check %q%s (known: %s)", name, config.DidYouMean(name, names), strings.Join(names, ", "))
 		}
 	}
@@ -174,49 +179,37 @@ type faultJSON struct {
 	Function string `json:"function,omitempty"`
 }
 
-func (a *app) checkModule(ctx context.Context, name string, c moduleCheck, s config.Settings) error {
-	m, err := a.loadModule(ctx, s.Sources, name)
-	if err != nil {
+func (a *app) checkModule(ctx context.Context, c moduleCheck, s config.Settings) (err error) {
+	if c.module, err = a.loadModule(ctx, s.Sources, c.name); err != nil {
 		return err
 	}
-	var log *conformance.Log
 	if c.events != "" {
-		if log, err = readEvents(c.events); err != nil {
+		if c.log, err = readEvents(c.events); err != nil {
 			return err
 		}
 	}
-	path := cmp.Or(c.fault, filepath.Join(a.dir, strings.TrimSuffix(filepath.Base(m.name), ".wasm")+".fault.jsonl"))
 	if c.fault != "" { // before the time is spent
-		if err := wholefile.Check(path); err != nil {
+		if err := wholefile.Check(c.fault); err != nil {
 			return usagef("--fault: %w", err)
 		}
 	}
+	c.fault = cmp.Or(c.fault, filepath.Join(a.dir, strings.TrimSuffix(filepath.Base(c.module.name), ".wasm")+".fault.jsonl"))
 	if _, err := host.ConfigLines(s.Policy.Config, host.DefaultChunk, 1, 1); err != nil {
 		return &config.UsageError{Err: err}
 	}
 
+	c.found = checkJSON{Schema: checkSchema, Module: moduleJSON{Name: c.module.name, Bytes: len(c.module.wasm)}, Checks: []verdictJSON{}}
+	if c.text {
+		fmt.Fprintf(a.stdout, "%s   %v\n", render.Name(c.module.name), units.Bytes(len(c.module.wasm)).Decimal())
+	}
 	progress := newProgress(terminal(a.stderr))
-	text := s.Format == config.FormatText
-	out := checkJSON{Schema: checkSchema, Module: moduleJSON{Name: m.name, Bytes: len(m.wasm)}, Checks: []verdictJSON{}}
 	cfg := conformance.Config{
-		Name: m.name, SHA256: s.Policy.SHA256, PolicyConfig: s.Policy.Config, Seed: s.Seed, Quick: c.quick, Only: c.only, CacheDir: s.Policy.CacheDir,
+		Name: c.module.name, SHA256: s.Policy.SHA256, PolicyConfig: s.Policy.Config, Seed: s.Seed, Quick: c.quick, Only: c.only, CacheDir: s.Policy.CacheDir,
 		Limits: policyLimits(s.Policy),
-		OnStep: func(step runtime.Step) {
-			j := stepJSON{Step: step.Name, Found: step.Found}
-			found := step.Found
-			if step.Err != nil {
-				j.Error, found = step.Err.Error(), "refused"
-			}
-			out.Steps = append(out.Steps, j)
-			if text {
-				fmt.Fprintf(a.stdout, "%-8s  %s\n", step.Name, render.Sentence(found))
-			}
-		},
+		OnStep: func(step runtime.Step) { a.tellStep(&c, step) },
 		OnVerdict: func(v *conformance.Verdict) {
 			progress.clear()
-			if text {
-				a.printVerdict(v)
-			}
+			a.tellVerdict(&c, v)
 		},
 		OnProgress: func(check string, part float64) {
 			if progress.due() {
@@ -224,14 +217,11 @@ func (a *app) checkModule(ctx context.Context, name string, c moduleCheck, s con
 			}
 		},
 	}
-	if text {
-		fmt.Fprintf(a.stdout, "%s   %v\n", render.Name(m.name), units.Bytes(len(m.wasm)).Decimal())
-	}
 	var r *conformance.Report
-	if log != nil {
-		r, err = conformance.Replay(ctx, m.wasm, log, cfg)
+	if c.log != nil {
+		r, err = conformance.Replay(ctx, c.module.wasm, c.log, cfg)
 	} else {
-		r, err = conformance.Run(ctx, m.wasm, cfg)
+		r, err = conformance.Run(ctx, c.module.wasm, cfg)
 	}
 	progress.clear()
 	if err != nil {
@@ -239,18 +229,41 @@ func (a *app) checkModule(ctx context.Context, name string, c moduleCheck, s con
 			return cause
 		}
 		var refused *runtime.LoadError
-		if !text && errors.As(err, &refused) {
-			out.Module.SHA256 = refused.SHA256
-			err = errors.Join(err, render.Object(a.stdout, out))
+		if !c.text && errors.As(err, &refused) {
+			c.found.Module.SHA256 = refused.SHA256
+			err = errors.Join(err, render.Object(a.stdout, c.found))
 		}
 		return err
 	}
-	out.Module.SHA256, out.Module.ABI, out.Module.Engine = r.Info.SHA256, r.Info.ABI, r.Info.Engine
-	return a.concludeCheck(name, m, r, out, path, log != nil, text)
+	c.found.Module.SHA256, c.found.Module.ABI, c.found.Module.Engine = r.Info.SHA256, r.Info.ABI, r.Info.Engine
+	return a.concludeCheck(&c, r)
 }
 
-// printVerdict prints a check's line, and what else it has found below.
-func (a *app) printVerdict(v *conformance.Verdict) {
+// tellStep prints a step of loading.
+func (a *app) tellStep(c *moduleCheck, step runtime.Step) {
+	j, found := stepJSON{Step: step.Name, Found: step.Found}, step.Found
+	if step.Err != nil {
+		j.Error, found = step.Err.Error(), "refused"
+	}
+	c.found.Steps = append(c.found.Steps, j)
+	if c.text {
+		fmt.Fprintf(a.stdout, "%-8s  %s\n", step.Name, render.Sentence(found))
+	}
+}
+
+// tellVerdict prints a check's line, and what else it has found below.
+func (a *app) tellVerdict(c *moduleCheck, v *conformance.Verdict) {
+	j := verdictJSON{Check: v.Check, Result: v.Result, Found: v.Found}
+	if v.Finding != nil {
+		j.Fault = &faultJSON{Class: v.Finding.Class, Event: v.Finding.Step + 1}
+		if v.Finding.Fault != nil {
+			j.Fault.Function = v.Finding.Fault.Func
+		}
+	}
+	c.found.Checks = append(c.found.Checks, j)
+	if !c.text {
+		return
+	}
 	head := fmt.Sprintf("%-11s  %-7v", v.Check, v.Result)
 	for _, found := range v.Found {
 		fmt.Fprintf(a.stdout, "%s  %s\n", head, render.Sentence(found))
@@ -259,52 +272,47 @@ func (a *app) printVerdict(v *conformance.Verdict) {
 }
 
 // concludeCheck writes the log of the first fault and says how it ended.
-func (a *app) concludeCheck(given string, m module, r *conformance.Report, out checkJSON, path string, replayed, text bool) error {
+func (a *app) concludeCheck(c *moduleCheck, r *conformance.Report) error {
 	var failed []string
 	var first *conformance.Verdict
 	for _, v := range r.Verdicts {
-		j := verdictJSON{Check: v.Check, Result: v.Result, Found: v.Found}
-		if v.Finding != nil {
-			j.Fault = &faultJSON{Class: v.Finding.Class, Event: v.Finding.Step + 1}
-			if v.Finding.Fault != nil {
-				j.Fault.Function = v.Finding.Fault.Func
-			}
-		}
-		out.Checks = append(out.Checks, j)
 		if v.Result == conformance.Failed {
 			failed = append(failed, v.Check)
-			if first == nil {
-				first = v
-			}
+			first = cmp.Or(first, v)
 		}
 	}
-	out.Conforms = r.Passed()
-	if first != nil && !replayed {
-		if err := writeEvents(path, first.Log); err != nil {
+	c.found.Conforms = r.Passed()
+	if first != nil && c.log == nil {
+		if err := writeEvents(c.fault, first.Log); err != nil {
 			return fmt.Errorf("writing the log of the fault: %w", err)
 		}
-		out.FaultLog = &path
+		c.found.FaultLog = &c.fault
 	}
-	if !text {
-		if err := render.Object(a.stdout, out); err != nil {
+	switch {
+	case !c.text:
+		if err := render.Object(a.stdout, c.found); err != nil {
 			return err
 		}
-	} else if first == nil {
+	case r.Passed():
 		end := "The module keeps to the ABI."
 		if n := r.Count(conformance.Warned); n > 0 {
 			end = fmt.Sprintf("The module keeps to the ABI, with %s.", render.Count(int64(n), "warning"))
 		}
-		_, err := fmt.Fprintln(a.stdout, end)
-		return err
-	} else if !replayed {
+		if _, err := fmt.Fprintln(a.stdout, end); err != nil {
+			return err
+		}
+	case c.found.FaultLog != nil:
 		fmt.Fprintf(a.stdout, "A log of %s in which %s fails is in %s; again:\n  offhost policy check %s --events %s\n",
-			render.Count(int64(len(first.Log.Steps)), "event"), first.Check, render.Name(path), render.Name(given), render.Name(path))
+			render.Count(int64(len(first.Log.Steps)), "event"), first.Check, render.Name(c.fault), render.Name(c.name), render.Name(c.fault))
 		if len(failed) > 1 {
 			fmt.Fprintf(a.stdout, "Those of the others come with --only %s.\n", strings.Join(failed[1:], " or --only "))
 		}
 	}
-	if first != nil {
-		return fmt.Errorf("%s fails %s: %s", render.Name(m.name), strings.Join(failed, ", "), first.Found[0])
+	switch {
+	case first != nil:
+		return fmt.Errorf("%s fails %s: %s", render.Name(c.module.name), strings.Join(failed, ", "), first.Found[0])
+	case !r.Passed():
+		return fmt.Errorf("%s could not be judged: it fails before it comes to that", render.Name(c.module.name))
 	}
 	return nil
 }

@@ -156,18 +156,21 @@ func (s *suite) hostiles(room int) (logs []*Log) {
 		add(s.born(key).live(), "%s without a value", key)
 	}
 
-	for name, order := range map[string][]uint32{
-		"unknown components":  {3, 4, 4095, 4096, 1 << 31, abi.None},
-		"one again and again": slices.Repeat([]uint32{1}, min(room, abi.MinPayload)/4),
+	for _, c := range []struct {
+		name  string
+		order []uint32
+	}{
+		{"unknown components", []uint32{3, 4, 4095, 4096, 1 << 31, abi.None}},
+		{"one again and again", slices.Repeat([]uint32{1}, min(room, abi.MinPayload)/4)},
 	} {
 		var b []byte
-		for _, id := range order {
+		for _, id := range c.order {
 			b = le.AppendUint32(b, id)
 		}
 		l := s.born(config)
 		l.tell(plainly(abi.Begin, 9), string(b))
 		l.tell(plainly(abi.Begin, 10), string(b[:len(b)-1]))
-		add(l.live(), "a declared order of %s", name)
+		add(l.live(), "a declared order of %s", c.name)
 	}
 
 	// Each field with what does not fit any other.

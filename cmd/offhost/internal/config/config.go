@@ -142,7 +142,7 @@ func AddPolicyDirFlags(flags *pflag.FlagSet) {
 func AddModuleFlags(flags *pflag.FlagSet) {
 	addFlags(flags, func(k key) bool {
 		switch k.name {
-		case keyPolicySHA256, keyPolicyConfig, keyPolicyCacheDir, keySeed, keyFormat:
+		case keyPolicyConfig, keySeed, keyFormat:
 			return true
 		}
 		return isPolicyKey(k)
