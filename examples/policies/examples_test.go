@@ -82,6 +82,25 @@ func TestExamplesAnswerForManyComponents(t *testing.T) {
 	}
 }
 
+// What little memory makes an example do on the shipped traces stays within the default
+// fuel, too: no event of it ends in a fault.
+func TestExamplesDoNotFail(t *testing.T) {
+	for _, m := range modules(t) {
+		if strings.HasPrefix(m.name, "lru/") {
+			continue // TestTheLRUsDecideAlike
+		}
+		t.Run(m.name, func(t *testing.T) {
+			p := load(t, m.wasm, runtime.Config{})
+			for _, name := range library.Names() {
+				tenths := tightest(t, name, p)
+				if r, _ := replayed(t, name, p, tenths, nil); r.Faults != 0 {
+					t.Errorf("%s at %d/10: %d faults: %v", name, tenths, r.Faults, r.Notes)
+				}
+			}
+		})
+	}
+}
+
 // With memory for everything it moves to the device exactly what the baseline moves,
 // which follows the same rule by other means.
 func TestAccelerateChainMovesWhatTheBaselineMoves(t *testing.T) {

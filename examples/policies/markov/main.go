@@ -44,6 +44,9 @@ type successor struct {
 type row struct {
 	next  [successors]successor
 	total uint16
+	// likeliest is what most often follows, plus 1, if it does so with confidence; 0: none.
+	// Chains are followed more often than counts change.
+	likeliest ref
 }
 
 // A link has the neighbours in the list of recency, as ids + 1; 0 at its ends.
@@ -166,6 +169,7 @@ func (r ref) id() uint32 { return uint32(r) % (1 << refShift) }
 // valid reports whether it is still the same component.
 func (r ref) valid() bool { return r == refTo(r.id()) }
 
+// count notes that a component was called next.
 func (r *row) count(what ref) {
 	rarest := 0
 	for i := range r.next {
@@ -190,28 +194,45 @@ func (r *row) count(what ref) {
 			r.total += r.next[i].count
 		}
 	}
+	r.choose()
 }
 
-// likeliest is what most often follows, if it does so with confidence, or offhost.None.
+// choose finds the likeliest.
+func (r *row) choose() {
+	best, most := 0, r.next[0].count
+	for i := 1; i < successors; i++ {
+		if n := r.next[i].count; n > most {
+			best, most = i, n
+		}
+	}
+	r.likeliest = 0
+	if most > 0 && uint32(most)*100 >= uint32(r.total)*confidence {
+		r.likeliest = r.next[best].ref + 1
+	}
+}
+
+// drop forgets a successor that is not there any more.
+func (r *row) drop(gone ref) {
+	for i := range r.next {
+		if s := &r.next[i]; s.ref == gone {
+			r.total -= s.count
+			*s = successor{}
+		}
+	}
+	r.choose()
+}
+
+// likeliest is what most often follows a component, if it does so with confidence, or
+// offhost.None.
 func likeliest(id uint32) uint32 {
-	r := &rows[id]
-	for {
-		best, most := 0, r.next[0].count
-		for i := 1; i < successors; i++ {
-			if n := r.next[i].count; n > most {
-				best, most = i, n
-			}
-		}
-		if most == 0 || uint32(most)*100 < uint32(r.total)*confidence {
-			return offhost.None
-		}
-		next := r.next[best].ref
+	for rows[id].likeliest != 0 {
+		next := rows[id].likeliest - 1
 		if next.valid() {
 			return next.id()
 		}
-		r.total -= most
-		r.next[best] = successor{}
+		rows[id].drop(next)
 	}
+	return offhost.None
 }
 
 // follow walks along the chain from a component.
@@ -323,6 +344,7 @@ func (*markov) Restore(from *state.Reader) bool {
 				break
 			}
 		}
+		r.choose()
 	}
 	return true
 }
