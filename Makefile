@@ -13,7 +13,7 @@ CUDA_GO = CGO_ENABLED=1 CGO_CFLAGS="-O2 -g -I$(CURDIR)/cuda/include -DOFFHOST_CU
 CUDA_TESTS = $(CUDA_GO) test -tags cuda
 HAS_CC = command -v $${CC:-cc} >/dev/null
 
-.PHONY: run test test-cuda test-cuda-driver race bench table lint fuzz policies traces record-check build build-go check-cuda-header emulator emulator-test emulator-sanitize toolchains registry examples transcript
+.PHONY: run test test-cuda test-cuda-driver race bench bench-policies table lint fuzz policies traces record-check build build-go check-cuda-header emulator emulator-test emulator-sanitize toolchains registry examples transcript
 
 run: ## replay the default trace
 	$(GO) run ./cmd/offhost run
@@ -45,6 +45,15 @@ bench: ## the figures of the README's tables
 	$(GO) run ./cmd/offhost/internal/sweep/table -ignore-workspace
 	$(GO) run ./cmd/offhost/internal/sweep/table
 	$(GO) run ./cmd/offhost/internal/sweep/table -steady
+	@$(MAKE) --no-print-directory bench-policies
+
+bench-policies: ## what a policy costs in each language, and what the examples move
+	cd examples/policies/lru/go && GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -trimpath -ldflags='-s -w -buildid=' -o lru.wasm .
+	cd examples/policies/markov && GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -trimpath -ldflags='-s -w -buildid=' -o markov.wasm .
+	cd examples/policies/lru && $(GO) run ../../../cmd/offhost/internal/policybench/table C=c/lru.wasm Rust=rust/lru.wasm \
+		Zig=zig/lru.wasm Go=go/lru.wasm AssemblyScript=assemblyscript/lru.wasm text=wat/lru.wasm
+	cd examples/policies && $(GO) run ../../cmd/offhost/internal/sweep/table -ignore-workspace -compare \
+		lru,sticky-loop,minimal/minimal.wasm,greedy-dual/greedy_dual.wasm,lfu-aging/lfu_aging.wasm,markov/markov.wasm,accelerate-chain/accelerate_chain.wasm
 
 fuzz: ## each fuzz target for FUZZTIME
 	@set -e; for pkg in $$($(GO) list ./...); do \

@@ -1,14 +1,17 @@
 // Package sweep measures a policy over every shipped trace and many budgets, beside
 // least recent use and the clairvoyant optimum: the table that says whether a policy
 // is good, rather than good at one point. Tests hold the built-in policy to it, and
-// its command (in table/) prints it. It is no part of what users run.
+// its command (in table/) prints it, for the examples, too. It is no part of what users
+// run.
 package sweep
 
 import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/replay"
@@ -33,10 +36,10 @@ type Point struct {
 	Optimum int64
 }
 
-// A Run is what one replay of a built-in policy needs to know.
+// A Run is what one replay needs to know.
 type Run struct {
 	Trace           string
-	Policy          string
+	Policy          string // a built-in's name, or the path of a module, which ends in .wasm
 	Budget          units.Bytes
 	Chunk           units.Bytes // 0: the default
 	Requests        int64
@@ -45,8 +48,18 @@ type Run struct {
 	host.Constraints
 }
 
-// Replay runs a shipped trace through a built-in policy.
+// Replay runs a shipped trace through a policy.
 func Replay(ctx context.Context, r Run) (*report.Report, error) {
+	p, err := load(ctx, r.Policy)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	return r.through(ctx, p)
+}
+
+// through runs a shipped trace through a fresh instance of a policy.
+func (r *Run) through(ctx context.Context, p *runtime.Policy) (*report.Report, error) {
 	open, err := library.Open(r.Trace)
 	if err != nil {
 		return nil, err
@@ -58,18 +71,24 @@ func Replay(ctx context.Context, r Run) (*report.Report, error) {
 	defer src.Close()
 	cfg := replay.Config{Source: src, Budget: r.Budget, Chunk: r.Chunk, H2D: Link, D2H: Link, Pageable: Link / 4,
 		IgnoreWorkspace: r.IgnoreWorkspace, Constraints: r.Constraints, Baselines: r.Baselines}
-	b, ok := policies.Get(r.Policy)
-	if !ok {
-		return nil, fmt.Errorf("policy %q is not built in", r.Policy)
-	}
-	p, err := runtime.Load(ctx, b.Wasm, runtime.Config{Name: b.Name})
-	if err != nil {
-		return nil, err
-	}
-	defer p.Close()
+	p.Suspend()
 	info := p.Info()
 	cfg.Policy = replay.Module{Policy: p, Info: report.Policy{Name: info.Name, SHA256: info.SHA256, ABI: info.ABI}}
 	return replay.Run(ctx, cfg)
+}
+
+func load(ctx context.Context, policy string) (*runtime.Policy, error) {
+	b, ok := policies.Get(policy)
+	switch {
+	case strings.HasSuffix(policy, ".wasm"):
+		var err error
+		if b.Wasm, err = os.ReadFile(policy); err != nil {
+			return nil, err
+		}
+	case !ok:
+		return nil, fmt.Errorf("policy %q is not built in: a module's path ends in .wasm", policy)
+	}
+	return runtime.Load(ctx, b.Wasm, runtime.Config{Name: policy})
 }
 
 // Sweep replays requests of a trace at every 5 % of its weights, from the smallest
@@ -85,11 +104,17 @@ func Sweep(ctx context.Context, name, policy string, requests int64, ignoreWorks
 			budgets = append(budgets, Point{Budget: b, Percent: p})
 		}
 	}
+	loaded, err := load(ctx, policy)
+	if err != nil {
+		return nil, err
+	}
+	defer loaded.Close()
 	for i := range budgets {
 		p := &budgets[i]
 		p.Trace = name
-		r, err := Replay(ctx, Run{Trace: name, Policy: policy, Budget: p.Budget, Requests: requests,
-			IgnoreWorkspace: ignoreWorkspace, Baselines: []string{replay.LRU, replay.Optimum}})
+		run := Run{Trace: name, Policy: policy, Budget: p.Budget, Requests: requests,
+			IgnoreWorkspace: ignoreWorkspace, Baselines: []string{replay.LRU, replay.Optimum}}
+		r, err := run.through(ctx, loaded)
 		if err != nil {
 			return nil, err
 		}
