@@ -167,6 +167,28 @@ func TestWhatCannotBeInstalled(t *testing.T) {
 }
 
 // A module that has the name of a built-in one, however it got there, is not run by it.
+// A project's folder stands for what building it has made, wherever a module is named.
+func TestAProjectsFolderIsAModule(t *testing.T) {
+	ownDirs(t)
+	sh := shell{dir: t.TempDir()}
+	sh.succeeds(t, "policy", "new", "--lang", "zig", "mine")
+	sh.fails(t, 1, "offhost policy build", "run", "--policy", "./mine")
+	b, err := os.ReadFile(minimal(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(sh.dir, "mine", "mine.wasm"), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := sh.report(t, "--policy", "./mine", "--baselines", "none"); got.Policy.Name != "mine" {
+		t.Errorf("the folder is run as %q", got.Policy.Name)
+	}
+	sh.fails(t, 2, "want ./mine for the one in the folder mine", "run", "--policy", "mine")
+	sh.fails(t, 2, "no policy.yaml", "run", "--policy", ".")
+	sh.succeeds(t, "policy", "install", "./mine")
+	sh.succeeds(t, "policy", "inspect", "mine")
+}
+
 func TestABuiltInPolicyCannotBeShadowed(t *testing.T) {
 	dir, _ := ownDirs(t)
 	path, _ := repositoryFile(t, minimalModule)

@@ -16,6 +16,8 @@ import (
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
 	"github.com/offhost/offhost/cmd/offhost/internal/installed"
 	"github.com/offhost/offhost/cmd/offhost/internal/oci"
+	"github.com/offhost/offhost/cmd/offhost/internal/render"
+	"github.com/offhost/offhost/cmd/offhost/internal/scaffold"
 	"github.com/offhost/offhost/host/units"
 	"github.com/offhost/offhost/policies"
 	"github.com/offhost/offhost/runtime"
@@ -33,8 +35,8 @@ func (a *app) findModule(cmd *cobra.Command, name string) (module, runtime.Limit
 }
 
 // loadModule returns the module that name means, wherever a policy is named: a built-in
-// one, an installed one, a file if the name has a path separator or ends in .wasm, or what
-// an oci:// reference leads to. Built-in names come first, so that they always mean the
+// one, an installed one, a file or the folder of a project if the name has a path separator
+// or ends in .wasm, or what an oci:// reference leads to. Built-in names come first, so that they always mean the
 // same.
 func (a *app) loadModule(ctx context.Context, from config.Sources, name string) (module, error) {
 	if p, ok := policies.Get(name); ok {
@@ -62,6 +64,9 @@ func (a *app) loadModule(ctx context.Context, from config.Sources, name string) 
 }
 
 func unknownPolicy(name string, installed []string) error {
+	if p, err := scaffold.Open(name); err == nil && name != "" {
+		return usagef("policy %q: no such policy is installed: want ./%s for the one in the folder %s", name, p.Dir, p.Dir)
+	}
 	known := append(builtinNames(), installed...)
 	return usagef("policy %q: want one that is built in or installed (%s), the path of a module, as in ./my.wasm, or oci://REGISTRY/NAME@sha256:...%s",
 		name, strings.Join(known, ", "), config.DidYouMean(name, known))
@@ -77,10 +82,26 @@ func builtinNames() []string {
 
 func isBuiltin(name string) bool { return slices.Contains(builtinNames(), name) }
 
-// readModule reads a file that has a size a module may have.
+// readModule reads a file that has a size a module may have, or that of a project's folder.
 func readModule(path string) (module, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		p, err := openProject(path)
+		if err != nil {
+			return module{}, err
+		}
+		return builtModule(p)
+	}
 	wasm, err := readAtMost(path, runtime.DefaultModuleBytes)
 	return module{name: filepath.Base(path), wasm: wasm}, err
+}
+
+// builtModule reads what building a project has made.
+func builtModule(p *scaffold.Project) (module, error) {
+	m, err := readModule(p.Module())
+	if errors.Is(err, fs.ErrNotExist) {
+		return module{}, fmt.Errorf("%s is not there yet: \"offhost policy build %s\" makes it", render.Name(p.Module()), render.Name(p.Dir))
+	}
+	return module{name: p.Name, wasm: m.wasm}, err
 }
 
 func readAtMost(path string, limit int64) ([]byte, error) {
@@ -106,7 +127,7 @@ func isPath(name string) bool { return name != filepath.Base(name) }
 
 // isFile says whether the name of a policy is the path of a module.
 func isFile(name string) bool {
-	return !isReference(name) && (isPath(name) || strings.HasSuffix(name, ".wasm"))
+	return !isReference(name) && (isPath(name) || name == "." || name == ".." || strings.HasSuffix(name, ".wasm"))
 }
 
 // isReference says whether the name of a policy is that of a module in a registry.

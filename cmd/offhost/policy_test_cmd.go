@@ -124,17 +124,14 @@ func (a *app) underTest(cmd *cobra.Command, name, expect string) (module, []stri
 				filepath.Join(scaffold.TestFolder, "*"+scaffold.TestSuffix), traceFlag, expectFlag, updateFlag)
 		}
 	}
-	m, err := readModule(p.Module())
-	if errors.Is(err, fs.ErrNotExist) {
-		return module{}, nil, fmt.Errorf("%s is not there yet: \"offhost policy build %s\" makes it", render.Name(p.Module()), render.Name(p.Dir))
-	}
+	m, err := builtModule(p)
 	if err != nil {
 		return module{}, nil, err
 	}
 	if newer(p.Source(), p.Module()) {
 		a.log.Warn("the source is newer than the module: offhost policy build", "source", p.Source(), "module", p.Module())
 	}
-	return module{name: p.Name, wasm: m.wasm}, files, nil
+	return m, files, nil
 }
 
 // newer reports whether a file was written after another one.
