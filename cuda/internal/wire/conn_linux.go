@@ -21,13 +21,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Limits of a message.
-const (
-	MaxMessage = 64 << 10 // bytes
-	// MaxFiles is how many descriptors come with a message: the kernel takes 253.
-	MaxFiles = 128
-)
-
 // A Conn is a socket of whole messages. Send and Receive may be called at the same time,
 // each by one goroutine.
 type Conn struct {
@@ -95,12 +88,6 @@ func (c *Conn) Identify() error {
 // known.
 func (c *Conn) Sender() int { return c.sender }
 
-// A Message is one of those of this package.
-type Message interface {
-	// Check refuses what makes no sense, given how many descriptors came with it.
-	Check(files int) error
-}
-
 // Send sends a message. The descriptors stay the caller's.
 func (c *Conn) Send(m Message, files ...*os.File) error {
 	if err := m.Check(len(files)); err != nil {
@@ -163,14 +150,6 @@ func (c *Conn) Receive(m Message) ([]*os.File, error) {
 		return nil, fmt.Errorf("receiving: %w", err)
 	}
 	return files, nil
-}
-
-// Parse reads a message.
-func Parse(b []byte, m Message, files int) error {
-	if err := json.Unmarshal(b, m, json.RejectUnknownMembers(true)); err != nil {
-		return fmt.Errorf("a message that cannot be read: %w", err)
-	}
-	return m.Check(files)
 }
 
 func (c *Conn) received(oob []byte) (files []*os.File, err error) {

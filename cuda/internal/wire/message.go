@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/offhost/offhost/abi"
 	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/units"
@@ -20,6 +22,27 @@ const (
 	MaxSlots      = 64
 	MaxText       = 4096
 )
+
+// Limits of a message.
+const (
+	MaxMessage = 64 << 10 // bytes
+	// MaxFiles is how many descriptors come with a message: the kernel takes 253.
+	MaxFiles = 128
+)
+
+// A Message is one of those of this package.
+type Message interface {
+	// Check refuses what makes no sense, given how many descriptors came with it.
+	Check(files int) error
+}
+
+// Parse reads a message.
+func Parse(b []byte, m Message, files int) error {
+	if err := json.Unmarshal(b, m, json.RejectUnknownMembers(true)); err != nil {
+		return fmt.Errorf("a message that cannot be read: %w", err)
+	}
+	return m.Check(files)
+}
 
 // ToWorker is what the host says: one of its members. The first is Hello, then come all
 // components, and then the ring's memory, if it has slots.
