@@ -58,7 +58,7 @@ func TestAFaultIsFoundByTheCheckThatIsForIt(t *testing.T) {
 		{"too-many", "answers", "answer", 3, "129 decisions"},
 		{"gives-up", "answers", "gave-up", 8, "it returned -1"},
 		{"divides", "answers", "trap", 8, `integer divide by zero in function "share"`},
-		{"unlawful", "answers", "unlawful", 12, "asked for"},
+		{"unlawful", "answers", "unlawful", 16, "asked for"},
 		{"stubborn", "rejected", "repeated", 60, "evict all of 0 was refused 4 times"},
 		{"curious", "future", "kind", 3, "want nothing"},
 		{"impressed", "future", "differs", 4, "without what is new"},

@@ -45,7 +45,7 @@ func judgeRejected(b *bench, log *Log) (f *Finding, err error) {
 		}
 		ev := r.event
 		d, code, ok := open.event(r)
-		if ok {
+		if onItsWay := code == abi.RejectAllResident && ev.Resident < ev.Bytes; ok && !onItsWay { // no event tells of that
 			k := refusal{d.Op, d.Component, code}
 			if times[k]++; times[k] > patience {
 				f = found(r, "repeated", "%s was refused %d times (%v), and nothing was told that could change that", decisionText(d), times[k], code)

@@ -65,7 +65,11 @@ func parts(r *rand.Rand, n, least, most int, kinds ...int) (cues []cue, total in
 func pipeline(r *rand.Rand, which, n int) (cues []cue) {
 	cues = append(cues, cue{begin, which, r.IntN(2) * n, 0})
 	for c := range max(n-2, 0) {
-		cues = append(cues, cue{forward, c, -1 + r.IntN(2)*r.IntN(2), 5})
+		within := 0
+		if r.IntN(8) == 0 {
+			within = outside
+		}
+		cues = append(cues, cue{forward, c, within, 5})
 	}
 	preview := r.IntN(4) == 0
 	for range between(r, 4, 14) {
@@ -236,7 +240,7 @@ func small(r *rand.Rand, budget *int) []cue {
 	for i := range 8 {
 		cues = append(cues, cue{begin, i, 0, 0})
 		for range 6 {
-			cues = append(cues, cue{forward, r.IntN(n + 2), r.IntN(3) - 1, 1})
+			cues = append(cues, cue{forward, r.IntN(n + 2), r.IntN(3) + outside, 1})
 		}
 		cues = append(cues, cue{end, 0, 0, 0})
 	}
@@ -249,7 +253,7 @@ func wild(r *rand.Rand, budget *int) []cue {
 	cues, total := parts(r, n, 0, 400, plain, dirty, excluded, kept, child, fromFile)
 	*budget = max(total*between(r, 30, 90)/100, 500)
 	for range 250 {
-		c := cue{verb(r.IntN(int(mark))), r.IntN(1 << 12), r.IntN(6) - 1, r.IntN(200)}
+		c := cue{verb(r.IntN(int(mark))), r.IntN(1 << 12), r.IntN(6) + outside, r.IntN(200)}
 		switch c.do {
 		case register:
 			c.a, c.b = r.IntN(300), r.IntN(traits)

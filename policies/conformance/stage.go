@@ -60,6 +60,9 @@ const (
 	traits
 )
 
+// outside in place of a request is none: the call is made outside requests.
+const outside = -1
+
 // mebi is a number of MiB.
 func mebi(n int) units.Bytes { return units.Bytes(max(n, 0)) * units.MiB }
 
@@ -327,7 +330,7 @@ func (st *stage) find(is func(openCall) bool) *openCall {
 func (st *stage) forward(c cue) error {
 	st.call++
 	in := host.Input{Kind: host.InCall, Call: st.call, Component: host.ID(pick(c.a, st.count))}
-	if n := len(st.requests); n > 0 && c.b >= 0 {
+	if n := len(st.requests); n > 0 && c.b != outside {
 		in.Request = st.requests[pick(c.b, n)].id
 	}
 	compute := time.Duration(c.c) * time.Millisecond
