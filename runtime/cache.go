@@ -25,12 +25,14 @@ import (
 	"golang.org/x/sys/cpu"
 
 	"github.com/offhost/offhost/runtime/internal/private"
+	"github.com/offhost/offhost/runtime/meter"
 )
 
 // A codeCache is a directory in which compiled code is kept. Whoever can write to it
 // runs code in this process, so that it has to be private. Each entry is a directory
-// that wazero wrote, with a checksum beside: wazero keeps one of 32 bits, over the code
-// alone, and takes the tables around it as they are.
+// that wazero wrote, with the metered module that it compiled and a checksum beside:
+// wazero keeps one of 32 bits, over the code alone, and takes the tables around it as they
+// are.
 type codeCache struct {
 	dir    string
 	logger *slog.Logger
@@ -40,8 +42,9 @@ type codeCache struct {
 const maxEntries = 32
 
 const (
-	sumFile  = "sha256"
-	newEntry = "new-"
+	sumFile     = "sha256"
+	meteredFile = "metered.wasm"
+	newEntry    = "new-"
 	// abandonedEntry is the age at which an entry in the making is taken for one that
 	// nobody is going to finish.
 	abandonedEntry = time.Hour
@@ -55,16 +58,16 @@ func openCodeCache(dir string, logger *slog.Logger) (*codeCache, error) {
 	return &codeCache{path, logger}, nil
 }
 
-// codeKey names what a module is compiled to. The limits that the meter writes into a
-// module, and the way it counts, are part of the metered bytes.
-func codeKey(engine string, pages uint32, metered []byte) string {
+// codeKey names what the module of a digest is metered and compiled to: it says which
+// meter, with which options, and which limits let it be compiled at all.
+func codeKey(engine, module string, opt meter.Options, unmetered bool) string {
 	h := sha256.New()
-	for _, s := range []string{"offhost code 1", engine, runtime.GOOS, runtime.GOARCH,
-		fmt.Sprint(cpu.X86), fmt.Sprint(cpu.ARM64), fmt.Sprint(pages)} {
+	for _, s := range []string{"offhost code 2", engine, runtime.GOOS, runtime.GOARCH,
+		fmt.Sprint(cpu.X86), fmt.Sprint(cpu.ARM64), module, meter.Digest(), fmt.Sprintf("%+v %v", opt, unmetered),
+		fmt.Sprint(complexities(meter.Stats{}))} {
 		h.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(s)))) // a hash never fails
 		h.Write([]byte(s))
 	}
-	h.Write(metered)
 	return hex.EncodeToString(h.Sum(nil))
 }
 
@@ -87,21 +90,32 @@ func engineVersion() string {
 	return ""
 }
 
-// with calls compile with a cache that has the code of key, or that takes it. The
-// caller closes what it gets back.
-func (c *codeCache) with(key string, compile compileFunc) (wazero.CompilationCache, error) {
-	entry := filepath.Join(c.dir, key)
-	switch err := checkEntry(entry); {
+// find returns the entry of a key and the metered module in it; nothing if there is none
+// that can be used.
+func (c *codeCache) find(key string) (entry string, metered []byte) {
+	entry = filepath.Join(c.dir, key)
+	err := checkEntry(entry)
+	if err == nil {
+		metered, err = os.ReadFile(filepath.Join(entry, meteredFile))
+	}
+	switch {
 	case err == nil:
 		now := time.Now()
 		_ = os.Chtimes(entry, now, now) // only the order of removal rests on it
-		return c.in(entry, true, compile)
+		return entry, metered
 	case !errors.Is(err, fs.ErrNotExist):
 		c.logger.Warn("compiled code in the cache is ignored", "entry", entry, "problem", err)
 		if err := os.RemoveAll(entry); err != nil {
-			return nil, err
+			c.logger.Warn("it cannot be removed either", "entry", entry, "problem", err)
 		}
 	}
+	return "", nil
+}
+
+// add calls compile with a cache that becomes the entry of a key. The caller closes what
+// it gets back.
+func (c *codeCache) add(key string, metered []byte, compile compileFunc) (wazero.CompilationCache, error) {
+	entry := filepath.Join(c.dir, key)
 	work, err := os.MkdirTemp(c.dir, newEntry)
 	if err != nil {
 		return nil, err
@@ -111,7 +125,10 @@ func (c *codeCache) with(key string, compile compileFunc) (wazero.CompilationCac
 	if err != nil {
 		return nil, err
 	}
-	err = sealEntry(work)
+	err = os.WriteFile(filepath.Join(work, meteredFile), metered, 0o600)
+	if err == nil {
+		err = sealEntry(work)
+	}
 	if err == nil {
 		err = os.Rename(work, entry)
 	}

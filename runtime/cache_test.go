@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/offhost/offhost/abi"
+	"github.com/offhost/offhost/runtime/meter"
 )
 
 // cacheDir is a place for a cache, whatever the umask is.
@@ -37,7 +38,7 @@ func entries(t *testing.T, dir string) (entries, files []string) {
 			return err
 		case e.Name() == sumFile:
 			entries = append(entries, filepath.Dir(path))
-		case !e.IsDir():
+		case !e.IsDir() && e.Name() != meteredFile:
 			files = append(files, path)
 		}
 		return nil
@@ -106,6 +107,25 @@ func TestCacheIsUsed(t *testing.T) {
 	}
 }
 
+// Whatever an entry depends on is part of its name.
+func TestCodeKeys(t *testing.T) {
+	seen := map[string]string{}
+	for name, key := range map[string]string{
+		"it":                 codeKey("v1", "m", meter.Options{}, false),
+		"another engine":     codeKey("v2", "m", meter.Options{}, false),
+		"another module":     codeKey("v1", "n", meter.Options{}, false),
+		"other limits":       codeKey("v1", "m", meter.Options{MemoryPages: 1}, false),
+		"another function":   codeKey("v1", "m", meter.Options{Entry: "f"}, false),
+		"without counters":   codeKey("v1", "m", meter.Options{}, true),
+		"shifted boundaries": codeKey("v1m", "", meter.Options{}, false),
+	} {
+		if other, ok := seen[key]; ok {
+			t.Errorf("%s and %s have the same key", name, other)
+		}
+		seen[key] = name
+	}
+}
+
 func TestDamagedEntriesAreNotUsed(t *testing.T) {
 	flip := func(path string, at func(n int) int) error {
 		b, err := os.ReadFile(path)
@@ -127,6 +147,10 @@ func TestDamagedEntriesAreNotUsed(t *testing.T) {
 		"a link": func(_, file string) error {
 			return errors.Join(os.Rename(file, file+"2"), os.Symlink(file+"2", file))
 		},
+		"metered": func(entry, _ string) error {
+			return flip(filepath.Join(entry, meteredFile), func(n int) int { return n / 2 })
+		},
+		"not metered":   func(entry, _ string) error { return os.Remove(filepath.Join(entry, meteredFile)) },
 		"checksum":      func(entry, _ string) error { return flip(filepath.Join(entry, sumFile), func(int) int { return 3 }) },
 		"no checksum":   func(entry, _ string) error { return os.Remove(filepath.Join(entry, sumFile)) },
 		"another entry": func(entry, _ string) error { return errors.Join(os.RemoveAll(entry), os.WriteFile(entry, nil, 0o600)) },

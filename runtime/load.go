@@ -108,6 +108,11 @@ type loader struct {
 	metered []byte
 
 	tooComplex bool // to be compiled
+
+	cache    *codeCache // nil without one
+	cacheErr error      // why it could not be opened
+	key      string     // of the module's entry
+	entry    string     // that was found; empty: none
 }
 
 func (l *loader) checkDigest(context.Context) (string, error) {
@@ -172,7 +177,16 @@ func (l *loader) checkImports(context.Context) (string, error) {
 
 func (l *loader) meter(context.Context) (string, error) {
 	p, lim := l.p, l.cfg.Limits
-	metered, stats, err := l.m.Meter(meter.Options{StartFuel: lim.StartFuel, StackBytes: lim.StackBytes, MemoryPages: lim.MemoryPages, Entry: abi.ExportEvent})
+	opt := meter.Options{StartFuel: lim.StartFuel, StackBytes: lim.StackBytes, MemoryPages: lim.MemoryPages, Entry: abi.ExportEvent}
+	l.openCache(opt)
+	if l.cache != nil {
+		l.entry, l.metered = l.cache.find(l.key)
+	}
+	if l.entry != "" { // it was metered and found fit to be compiled
+		l.allow(1)
+		return fmt.Sprintf("found in the cache, %d bytes with counters; %s", len(l.metered), l.allowance()), nil
+	}
+	metered, stats, err := l.m.Meter(opt)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrModule, err)
 	}
@@ -191,11 +205,35 @@ func (l *loader) meter(context.Context) (string, error) {
 		p.logger.Warn("policy is too complex to be compiled: it is interpreted and gets less fuel", "policy", p.info.Name,
 			"because", why, "part", fmt.Sprint("1/", share))
 	}
+	l.allow(share)
+	return fmt.Sprintf("%d functions, %d control instructions, %d bytes with counters; %s", stats.Functions, stats.Controls, len(metered), l.allowance()), nil
+}
+
+// allow gives the policy a part of the fuel.
+func (l *loader) allow(share uint64) {
+	p, lim := l.p, l.cfg.Limits
 	p.fuel, p.refill, p.startFuel = lim.Fuel/share, lim.Refill/share, lim.StartFuel/share
 	p.info.Fuel, p.info.Refill = p.fuel, p.refill
 	p.refillPerComponent, p.refillPerByte = RefillPerComponent/share, RefillPerByte/share
-	return fmt.Sprintf("%d functions, %d control instructions, %d bytes with counters; %d fuel an event (more with components) and %d at most, %d to start, %d KiB of memory",
-		stats.Functions, stats.Controls, len(metered), p.refill, p.fuel, p.startFuel, lim.MemoryPages*64), nil
+}
+
+func (l *loader) allowance() string {
+	return fmt.Sprintf("%d fuel an event (more with components) and %d at most, %d to start, %d KiB of memory",
+		l.p.refill, l.p.fuel, l.p.startFuel, l.cfg.Limits.MemoryPages*64)
+}
+
+// openCache opens the cache that is configured, if there is one and it can be used.
+func (l *loader) openCache(opt meter.Options) {
+	if l.cfg.CacheDir == "" || l.cfg.Interpreter {
+		return
+	}
+	version := cmp.Or(l.cfg.engineVersion, engineVersion())
+	if version == "" {
+		l.p.logger.Warn("compiled code is not cached: the program does not know which version of the engine it has", "policy", l.p.info.Name)
+		return
+	}
+	l.cache, l.cacheErr = openCodeCache(l.cfg.CacheDir, l.p.logger)
+	l.key = codeKey(version, l.p.info.SHA256, opt, l.cfg.unmetered)
 }
 
 type limited struct {
@@ -266,23 +304,21 @@ func (l *loader) compile(ctx context.Context) (string, error) {
 // not.
 type compileFunc func(cache wazero.CompilationCache, found bool) error
 
-// cached compiles with the cache that is configured, if there is one and it can be
-// used, and else without.
-func (l *loader) cached(compile compileFunc) error {
+// cached compiles with the cache if there is one, and else without.
+func (l *loader) cached(compile compileFunc) (err error) {
 	p := l.p
-	if l.cfg.CacheDir == "" || p.info.Engine != "compiler" {
+	switch {
+	case p.info.Engine != "compiler":
 		return compile(nil, false)
-	}
-	version := cmp.Or(l.cfg.engineVersion, engineVersion())
-	if version == "" {
-		p.logger.Warn("compiled code is not cached: the program does not know which version of the engine it has", "policy", p.info.Name)
+	case l.cacheErr != nil:
+		return l.cacheErr
+	case l.cache == nil:
 		return compile(nil, false)
+	case l.entry != "":
+		p.cache, err = l.cache.in(l.entry, true, compile)
+	default:
+		p.cache, err = l.cache.add(l.key, l.metered, compile)
 	}
-	cache, err := openCodeCache(l.cfg.CacheDir, p.logger)
-	if err != nil {
-		return err
-	}
-	p.cache, err = cache.with(codeKey(version, l.cfg.Limits.MemoryPages, l.metered), compile)
 	if err != nil {
 		p.logger.Warn("compiling without the cache", "policy", p.info.Name, "problem", err)
 		return compile(nil, false)
