@@ -166,7 +166,6 @@ func TestWhatCannotBeInstalled(t *testing.T) {
 	shell{}.fails(t, 2, `did you mean "my"`, "run", "--policy", "mi")
 }
 
-// A module that has the name of a built-in one, however it got there, is not run by it.
 // A project's folder stands for what building it has made, wherever a module is named.
 func TestAProjectsFolderIsAModule(t *testing.T) {
 	ownDirs(t)
@@ -185,10 +184,24 @@ func TestAProjectsFolderIsAModule(t *testing.T) {
 	}
 	sh.fails(t, 2, "want ./mine for the one in the folder mine", "run", "--policy", "mine")
 	sh.fails(t, 2, "no policy.yaml", "run", "--policy", ".")
-	sh.succeeds(t, "policy", "install", "./mine")
+	sh.succeeds(t, "policy", "inspect", "./mine")
+	inside := shell{dir: filepath.Join(sh.dir, "mine")}
+	inside.succeeds(t, "policy", "install", ".")
 	sh.succeeds(t, "policy", "inspect", "mine")
 }
 
+// What a project's folder has in the place of a module is a file or nothing: a link back to
+// the folder is not followed round and round.
+func TestAProjectsModuleIsAFile(t *testing.T) {
+	sh := shell{dir: t.TempDir()}
+	sh.succeeds(t, "policy", "new", "--lang", "zig", "mine")
+	if err := os.Symlink(".", filepath.Join(sh.dir, "mine", "mine.wasm")); err != nil {
+		t.Skip(err) // where links take a privilege
+	}
+	sh.fails(t, 1, `read mine.mine\.wasm: `, "policy", "inspect", "./mine")
+}
+
+// A module that has the name of a built-in one, however it got there, is not run by it.
 func TestABuiltInPolicyCannotBeShadowed(t *testing.T) {
 	dir, _ := ownDirs(t)
 	path, _ := repositoryFile(t, minimalModule)

@@ -84,7 +84,7 @@ func isBuiltin(name string) bool { return slices.Contains(builtinNames(), name) 
 
 // readModule reads a file that has a size a module may have, or that of a project's folder.
 func readModule(path string) (module, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
+	if isFolder(path) {
 		p, err := openProject(path)
 		if err != nil {
 			return module{}, err
@@ -97,11 +97,16 @@ func readModule(path string) (module, error) {
 
 // builtModule reads what building a project has made.
 func builtModule(p *scaffold.Project) (module, error) {
-	m, err := readModule(p.Module())
+	wasm, err := readAtMost(p.Module(), runtime.DefaultModuleBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return module{}, fmt.Errorf("%s is not there yet: \"offhost policy build %s\" makes it", render.Name(p.Module()), render.Name(p.Dir))
 	}
-	return module{name: p.Name, wasm: m.wasm}, err
+	return module{name: p.Name, wasm: wasm}, err
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 func readAtMost(path string, limit int64) ([]byte, error) {

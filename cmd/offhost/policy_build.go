@@ -86,22 +86,22 @@ func (a *app) buildPolicy(ctx context.Context, p *scaffold.Project, system *tool
 	if err := a.compile(ctx, p.Dir, command); err != nil {
 		return fmt.Errorf("%s: %w; %s", command.Args[0], err, asItWas(p))
 	}
-	built, err := readModule(output)
+	built, err := readAtMost(output, runtime.DefaultModuleBytes)
 	if err != nil {
 		return fmt.Errorf("%s has succeeded and left no module: %w", command.Args[0], err)
 	}
 	found := map[string]string{}
-	loaded, err := runtime.Load(ctx, built.wasm, runtime.Config{Name: p.Name, OnStep: func(s runtime.Step) { found[s.Name] = s.Found }})
+	loaded, err := runtime.Load(ctx, built, runtime.Config{Name: p.Name, OnStep: func(s runtime.Step) { found[s.Name] = s.Found }})
 	if err != nil {
 		return fmt.Errorf("%w; %s", err, asItWas(p))
 	}
 	if err := loaded.Close(); err != nil {
 		return err
 	}
-	if err := wholefile.Write(p.Module(), built.wasm); err != nil {
+	if err := wholefile.Write(p.Module(), built); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s   %v\ndigest    %s\nimports   %s\n", render.Name(p.Module()), units.Bytes(len(built.wasm)).Decimal(),
+	_, err = fmt.Fprintf(a.stdout, "%s   %v\ndigest    %s\nimports   %s\n", render.Name(p.Module()), units.Bytes(len(built)).Decimal(),
 		render.Sentence(found["digest"]), render.Sentence(found["imports"]))
 	return err
 }

@@ -74,7 +74,7 @@ func (a *app) inspectModule(cmd *cobra.Command, name, format string) error {
 		return err
 	}
 	var m module
-	if isFile(name) { // of any size
+	if isFile(name) && !isFolder(name) { // of any size
 		m.name = filepath.Base(name)
 		m.wasm, err = readAtMost(name, maxInspected)
 	} else {

@@ -241,6 +241,9 @@ func nameOf(module string) string {
 	if ref, err := oci.ParseReference(module); err == nil && isReference(module) {
 		return ref.Base()
 	}
+	if path, err := filepath.Abs(module); err == nil && isFile(module) {
+		module = path // . has a name, too
+	}
 	return strings.TrimSuffix(filepath.Base(module), ".wasm")
 }
 

@@ -103,7 +103,7 @@ host refused that decision, and why; FAULT, that an answer was void.`,
 
 // underTest finds the module that a name means, and the files of its tests.
 func (a *app) underTest(cmd *cobra.Command, name, expect string) (module, []string, error) {
-	if info, err := os.Stat(name); err != nil || !info.IsDir() {
+	if !isFolder(name) {
 		if expect == "" {
 			return module{}, nil, usagef("%s is no folder of a policy: want --%s FILE beside a module", render.Name(name), expectFlag)
 		}

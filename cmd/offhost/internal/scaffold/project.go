@@ -57,6 +57,9 @@ const maxManifest = 16 << 10
 // Open reads the manifest of a folder. An fs.ErrNotExist says that it has none.
 func Open(dir string) (*Project, error) {
 	path := filepath.Join(dir, ManifestName)
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for whoever writes to it
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -187,3 +187,14 @@ func TestManifests(t *testing.T) {
 		}
 	}
 }
+
+// A manifest is a file: opening a pipe would wait for ever for whoever writes to it.
+func TestAManifestIsAFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, scaffold.ManifestName), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := scaffold.Open(dir); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("got %v, want that it is not a regular file", err)
+	}
+}
