@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
@@ -87,6 +88,7 @@ type moduleCheck struct {
 	quick         bool
 	only          []string
 	events, fault string
+	again         string // flags that a log is to be told again with, each after a space
 
 	module module
 	log    *conformance.Log // to be told again; nil: the checks make their own
@@ -119,10 +121,25 @@ func (a *app) checkCommand() *cobra.Command {
 		if err := c.check(); err != nil {
 			return err
 		}
-		c.name, c.text = args[0], s.Format == config.FormatText
+		c.name, c.text, c.again = args[0], s.Format == config.FormatText, flagsAgain(f)
 		return a.checkModule(cmd.Context(), c, s)
 	}
 	return cmd
+}
+
+// flagsAgain are those flags under which a module may fail by a log and otherwise not, or
+// that it takes to find it.
+func flagsAgain(flags *pflag.FlagSet) string {
+	var b strings.Builder
+	flags.Visit(func(f *pflag.Flag) {
+		switch f.Name {
+		case "quick", "only", "fault", "format": // of how logs are made, and what is told of it
+		case "policy-config", "policy-sha256", "policy-cache-dir": // the log has what was configured
+		default:
+			fmt.Fprintf(&b, " --%s=%s", f.Name, render.Name(f.Value.String()))
+		}
+	})
+	return b.String()
 }
 
 // check refuses what does not go together, and names that are not known.
@@ -188,12 +205,9 @@ func (a *app) checkModule(ctx context.Context, c moduleCheck, s config.Settings)
 			return err
 		}
 	}
-	if c.fault != "" { // before the time is spent
-		if err := wholefile.Check(c.fault); err != nil {
-			return usagef("--fault: %w", err)
-		}
+	if err := c.placeFault(a.dir); err != nil { // before the time is spent
+		return err
 	}
-	c.fault = cmp.Or(c.fault, filepath.Join(a.dir, strings.TrimSuffix(filepath.Base(c.module.name), ".wasm")+".fault.jsonl"))
 	if _, err := host.ConfigLines(s.Policy.Config, host.DefaultChunk, 1, 1); err != nil {
 		return &config.UsageError{Err: err}
 	}
@@ -237,6 +251,25 @@ func (a *app) checkModule(ctx context.Context, c moduleCheck, s config.Settings)
 	}
 	c.found.Module.SHA256, c.found.Module.ABI, c.found.Module.Engine = r.Info.SHA256, r.Info.ABI, r.Info.Engine
 	return a.concludeCheck(&c, r)
+}
+
+// placeFault settles which file a log of a fault goes to. A link that nobody has named is not
+// followed: the folder may be somebody else's work.
+func (c *moduleCheck) placeFault(dir string) error {
+	switch {
+	case c.log != nil:
+		return nil
+	case c.fault != "":
+		if err := wholefile.Check(c.fault); err != nil {
+			return usagef("--fault: %w", err)
+		}
+		return nil
+	}
+	c.fault = filepath.Join(dir, strings.TrimSuffix(filepath.Base(c.module.name), ".wasm")+".fault.jsonl")
+	if info, err := os.Lstat(c.fault); err == nil && !info.Mode().IsRegular() {
+		return usagef("%s is no regular file, and the log of a fault would go there: want another one with --fault", render.Name(c.fault))
+	}
+	return nil
 }
 
 // tellStep prints a step of loading.
@@ -302,8 +335,8 @@ func (a *app) concludeCheck(c *moduleCheck, r *conformance.Report) error {
 			return err
 		}
 	case c.found.FaultLog != nil:
-		fmt.Fprintf(a.stdout, "A log of %s in which %s fails is in %s; again:\n  offhost policy check %s --events %s\n",
-			render.Count(int64(len(first.Log.Steps)), "event"), first.Check, render.Name(c.fault), render.Name(c.name), render.Name(c.fault))
+		fmt.Fprintf(a.stdout, "A log of %s in which %s fails is in %s; again:\n  offhost policy check %s --events %s%s\n",
+			render.Count(int64(len(first.Log.Steps)), "event"), first.Check, render.Name(c.fault), render.Name(c.name), render.Name(c.fault), c.again)
 		if len(failed) > 1 {
 			fmt.Fprintf(a.stdout, "Those of the others come with --only %s.\n", strings.Join(failed[1:], " or --only "))
 		}

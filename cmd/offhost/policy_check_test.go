@@ -103,6 +103,25 @@ func TestAFaultIsLeftInAFile(t *testing.T) {
 			t.Errorf("lru, told the same: exit code %d:\n%s%s", code, out, errs)
 		}
 	}
+	// A link in its place leads who knows where, and is not followed.
+	precious := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(precious, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	linked := t.TempDir()
+	if err := os.Symlink(precious, filepath.Join(linked, "divides.fault.jsonl")); err == nil { // a privilege on some systems
+		if code, _, errs := checked(t, linked, faulty, "--quick"); code != 2 || !strings.Contains(errs, "want another one with --fault") {
+			t.Errorf("a link: exit code %d: %s", code, errs)
+		}
+		if b, err := os.ReadFile(precious); err != nil || string(b) != "mine" {
+			t.Errorf("what the link leads to has %q, %v", b, err)
+		}
+	}
+	// It is told again under what it was found under.
+	code, out, _ := checked(t, dir, "lru", "--quick", "--policy-fuel", "300", "--policy-refill=10", "--seed", "7", "--policy-config", "a=b")
+	if want := " --policy-fuel=300 --policy-refill=10 --seed=7\n"; code != 1 || !strings.Contains(out, want) {
+		t.Errorf("exit code %d, want the flags %q:\n%s", code, want, out)
+	}
 	// The second of two faults comes with --only.
 	if code, out, _ := checked(t, t.TempDir(), "../../policies/conformance/testdata/faulty/unlawful.wasm", "--quick"); code != 1 || !strings.Contains(out, "come with --only rejected.") {
 		t.Errorf("two faults: exit code %d:\n%s", code, out)
