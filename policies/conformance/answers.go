@@ -102,8 +102,17 @@ const malformed = "answer"
 // refusals match what the host refused with what it was answered.
 type refusals struct{ given []abi.Decision }
 
+// mostGiven is how many decisions can still be refused: a host acts upon 64 answers for one
+// input of its own, and says at once which of them it refuses.
+const mostGiven = 64 * abi.MaxDecisions
+
 // answer takes in what the policy decided.
-func (o *refusals) answer(r *reply) { o.given = append(o.given, r.answer...) }
+func (o *refusals) answer(r *reply) {
+	o.given = append(o.given, r.answer...)
+	if more := len(o.given) - mostGiven; more > 0 {
+		o.given = slices.Delete(o.given, 0, more)
+	}
+}
 
 // event looks whether an event refuses a decision that the policy has given. What a client
 // does ends what can still be refused.

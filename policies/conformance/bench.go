@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"slices"
 
@@ -134,17 +135,18 @@ func (b *bench) follow(m manner, log *Log, see func(*reply) bool) error {
 		return err
 	}
 	var saved []byte
-	goOn := func(i int, ev *abi.Event) (bool, error) {
+	var ev abi.Event // the policy is told one of them at a time
+	goOn := func(i int) (bool, error) {
 		if b.told++; b.told%256 == 0 && b.ctx.Err() != nil {
 			return false, context.Cause(b.ctx)
 		}
 		s := &log.Steps[i]
-		*r = reply{index: i, round: r.round, step: s, event: ev}
+		*r = reply{index: i, round: r.round, step: s, event: &ev}
 		before := p.FuelUsed()
 		var err error
 		switch s.Act {
 		case Tell:
-			r.answer, err = p.DecideLonger(ev, s.Beyond, s.Payload)
+			r.answer, err = p.DecideLonger(&ev, s.Beyond, s.Payload)
 		case Attach:
 			err = attach(p)
 		case Save:
@@ -164,8 +166,8 @@ func (b *bench) follow(m manner, log *Log, see func(*reply) bool) error {
 		return see(r) && r.memory > 0, nil
 	}
 	for i := range log.Steps {
-		ev := log.Steps[i].Event
-		if ok, err := goOn(i, &ev); !ok {
+		ev = log.Steps[i].Event
+		if ok, err := goOn(i); !ok {
 			return err
 		}
 	}
@@ -173,9 +175,9 @@ func (b *bench) follow(m manner, log *Log, see func(*reply) bool) error {
 	for next := rounds(log.Steps[first:]); r.round < log.Times; {
 		r.round++
 		for i := first; i < len(log.Steps); i++ {
-			ev := log.Steps[i].Event
+			ev = log.Steps[i].Event
 			next(&ev, r.round)
-			if ok, err := goOn(i, &ev); !ok {
+			if ok, err := goOn(i); !ok {
 				return err
 			}
 		}
@@ -221,21 +223,83 @@ func rounds(cycle []Step) func(ev *abi.Event, round int) {
 	}
 }
 
-// replies are kept replies, to be compared.
-type replies struct {
-	answers [][]abi.Decision
-	faults  []string
-	fuel    []uint64
-	blobs   [][]byte
+// kept is a reply that stays valid.
+func (r *reply) kept() *reply {
+	c, ev := *r, *r.event
+	c.event, c.answer, c.blob = &ev, slices.Clone(r.answer), slices.Clone(r.blob)
+	return &c
 }
 
-func (all *replies) keep(r *reply) {
-	all.answers = append(all.answers, slices.Clone(r.answer))
-	all.fuel = append(all.fuel, r.fuel)
-	all.blobs = append(all.blobs, r.blob)
-	fault := ""
-	if r.fault != nil {
-		fault = r.fault.Reason()
+// failed is the reason of a reply's fault, empty if there was none.
+func (r *reply) failed() string {
+	if r.fault == nil {
+		return ""
 	}
-	all.faults = append(all.faults, fault)
+	return r.fault.Reason()
+}
+
+// sums hash replies; sums of one run of the program are compared, and no other ones.
+var sums = maphash.MakeSeed()
+
+// sum is a number that replies that differ do not share.
+func (r *reply) sum(fuel bool) uint64 {
+	var h maphash.Hash
+	h.SetSeed(sums)
+	h.WriteString(r.failed())
+	var b [abi.DecisionSize + 1]byte // the last byte says that it is a decision
+	b[abi.DecisionSize] = 1
+	for _, d := range r.answer {
+		le.PutUint16(b[0:], uint16(d.Op))
+		le.PutUint16(b[2:], d.Reason)
+		le.PutUint32(b[4:], d.Component)
+		le.PutUint64(b[8:], d.Arg)
+		h.Write(b[:])
+	}
+	h.WriteByte(0)
+	h.Write(r.blob)
+	if fuel {
+		h.Write(le.AppendUint64(nil, r.fuel))
+	}
+	return h.Sum64()
+}
+
+// twice tells a log, or the first most steps of it, to two instances, and returns the first
+// two replies that differ; nil if none do. Of the others it keeps a number each: a log may
+// tell millions of events.
+func (b *bench) twice(log *Log, other manner, fuel bool, most int) (first, second *reply, err error) {
+	if most <= 0 {
+		most = log.events()
+	}
+	told := make([]uint64, 0, min(most, log.events()))
+	err = b.follow(manner{}, log, func(r *reply) bool {
+		told = append(told, r.sum(fuel))
+		return len(told) < most
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	n := 0
+	err = b.follow(other, log, func(r *reply) bool {
+		if n == len(told) {
+			return false
+		}
+		if r.sum(fuel) != told[n] {
+			second = r.kept()
+			return false
+		}
+		n++
+		return true
+	})
+	if err != nil || second == nil {
+		return nil, nil, err
+	}
+	first = &reply{} // of an instance that does not come so far again
+	err = b.follow(manner{}, log, func(r *reply) bool {
+		if n == 0 {
+			first = r.kept()
+		}
+		n--
+		return n >= 0
+	})
+	return first, second, err
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -267,6 +268,37 @@ func TestAReportIsAFunctionOfTheSeed(t *testing.T) {
 	}
 	if slices.Equal(first, run(2)) {
 		t.Error("another seed brings the same")
+	}
+}
+
+// A log that tells a great many events is judged in little memory.
+func TestALongLogTakesLittleMemory(t *testing.T) {
+	const times = 100_000
+	tell := func(kind abi.Kind, id uint32, resident uint64, seq uint64) Step {
+		ev := about(kind, id, resident)
+		ev.Seq = seq
+		return Step{Event: ev}
+	}
+	log := &Log{Cycle: 3, Times: times, Steps: []Step{
+		{Event: plainly(abi.Config, 0)}, tell(abi.Component, 0, 0, 0), {Act: Save},
+		tell(abi.Call, 0, 0, 1), tell(abi.Loaded, 0, 64*mib, 2), tell(abi.Done, 0, 64*mib, 3),
+	}}
+	var before, after goruntime.MemStats
+	goruntime.ReadMemStats(&before)
+	r, err := Replay(context.Background(), faulty(t, "honest"), log, Config{})
+	if err != nil || !r.Passed() {
+		t.Fatalf("%v, %+v", err, r)
+	}
+	goruntime.ReadMemStats(&after)
+	if mib := (after.TotalAlloc - before.TotalAlloc) >> 20; mib > 64 { // of which 10 are digests
+		t.Errorf("%d MiB to tell %d events", mib, log.events())
+	}
+	var given refusals
+	for range 10_000 {
+		given.answer(&reply{answer: make([]abi.Decision, abi.MaxDecisions)})
+	}
+	if len(given.given) > mostGiven {
+		t.Errorf("%d decisions are kept, in case they are refused", len(given.given))
 	}
 }
 

@@ -17,7 +17,7 @@ var others = []struct {
 	manner
 	name string
 	fuel bool // it has to spend the same, too
-	most int  // events of a log that are told to it; 0: all
+	most int  // steps of a log that are told to it; 0: all
 }{
 	{manner{}, "another instance", true, 0},
 	{manner{otherSeed: true}, "an instance with another seed of random bytes", false, 0},
@@ -41,38 +41,20 @@ func (b *bench) compare(log *Log, which int) (f *Finding, err error) {
 	if other.interpreter && b.loaded[manner{}] != nil && b.loaded[manner{}].Info().Engine == "interpreter" {
 		return nil, nil
 	}
-	var first replies
-	most := other.most
-	err = b.follow(manner{}, log, func(r *reply) bool {
-		first.keep(r)
-		return len(first.answers) != most
-	})
-	if err != nil {
+	first, r, err := b.twice(log, other.manner, other.fuel, other.most)
+	switch {
+	case err != nil || first == nil:
 		return nil, err
+	case first.failed() != r.failed():
+		f = found(r, "differs", "%s ends in %s, the first in %s", other.name, faultText(r.failed()), faultText(first.failed()))
+	case !slices.Equal(first.answer, r.answer):
+		f = found(r, "differs", "the answer is %s, that of %s is %s", answerText(first.answer), other.name, answerText(r.answer))
+	case !bytes.Equal(first.blob, r.blob):
+		f = found(r, "differs", "%d bytes are saved, by %s other ones, %d", len(first.blob), other.name, len(r.blob))
+	default:
+		f = found(r, "differs", "%d fuel is spent, by %s %d: they are not in the same state", first.fuel, other.name, r.fuel)
 	}
-	n := 0
-	err = b.follow(other.manner, log, func(r *reply) bool {
-		if n == len(first.answers) {
-			return false
-		}
-		fault := ""
-		if r.fault != nil {
-			fault = r.fault.Reason()
-		}
-		switch {
-		case first.faults[n] != fault:
-			f = found(r, "differs", "%s ends in %s, the first in %s", other.name, faultText(fault), faultText(first.faults[n]))
-		case !slices.Equal(first.answers[n], r.answer):
-			f = found(r, "differs", "the answer is %s, that of %s is %s", answerText(first.answers[n]), other.name, answerText(r.answer))
-		case !bytes.Equal(first.blobs[n], r.blob):
-			f = found(r, "differs", "%d bytes are saved, by %s other ones, %d", len(first.blobs[n]), other.name, len(r.blob))
-		case other.fuel && first.fuel[n] != r.fuel:
-			f = found(r, "differs", "%d fuel is spent, by %s %d: they are not in the same state", first.fuel[n], other.name, r.fuel)
-		}
-		n++
-		return f == nil
-	})
-	return f, err
+	return f, nil
 }
 
 func faultText(reason string) string {

@@ -28,6 +28,10 @@ const Format = "offhost.events/1"
 const (
 	MaxLine  = 1 << 20 // bytes
 	MaxSteps = 1 << 17
+	// MaxHeld is how many bytes of payloads and blobs a log may have in all: a line of fifty
+	// bytes may stand for 64 KiB.
+	MaxHeld = 64 << 20
+	maxFile = 256 << 20 // bytes
 	// MaxTold is how many events a log may tell in all, its cycle repeated.
 	MaxTold = 1 << 24
 	maxText = 1 << 12 // bytes of the header's texts
@@ -334,15 +338,18 @@ func period(b []byte) int {
 // ReadLog reads a log from its beginning to its end. An error about the log itself is a
 // *FormatError.
 func ReadLog(r io.Reader) (*Log, error) {
-	lines := bufio.NewScanner(r)
+	lines := bufio.NewScanner(io.LimitReader(r, maxFile+1))
 	lines.Buffer(make([]byte, 0, 4096), MaxLine)
 	l := &Log{}
-	n := 0
+	n, size, held := 0, 0, 0
 	wrong := func(format string, args ...any) error {
 		return &FormatError{Line: max(n, 1), Err: fmt.Errorf(format, args...)}
 	}
 	for lines.Scan() {
 		n++
+		if size += len(lines.Bytes()) + 1; size > maxFile {
+			return nil, wrong("more than %d bytes up to here", maxFile)
+		}
 		if l.Times > 0 {
 			return nil, wrong("something follows the %s line: want nothing", kindRepeat)
 		}
@@ -356,8 +363,14 @@ func ReadLog(r io.Reader) (*Log, error) {
 		if len(l.Steps) == MaxSteps {
 			return nil, wrong("more than %d steps", MaxSteps)
 		}
+		steps := len(l.Steps)
 		if err := l.readStep(line); err != nil {
 			return nil, wrong("%w", err)
+		}
+		for _, s := range l.Steps[steps:] {
+			if held += len(s.Payload) + len(s.Blob); held > MaxHeld {
+				return nil, wrong("payloads and blobs of more than %d bytes up to here", MaxHeld)
+			}
 		}
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {

@@ -165,3 +165,16 @@ func FuzzReadLog(f *testing.F) {
 		coherent(log.Steps)
 	})
 }
+
+// A short file does not stand for more than memory has room for.
+func TestALogHasRoomInMemory(t *testing.T) {
+	line := `{"kind":"IDLE","payload":{"text":"x","times":65536}}` + "\n"
+	if _, err := ReadLog(strings.NewReader(header + strings.Repeat(line, MaxHeld/abi.MaxPayload))); err != nil {
+		t.Error(err)
+	}
+	var wrong *FormatError
+	_, err := ReadLog(strings.NewReader(header + strings.Repeat(line, MaxHeld/abi.MaxPayload+9)))
+	if want := MaxHeld/abi.MaxPayload + 2; !errors.As(err, &wrong) || wrong.Line != want || !strings.Contains(err.Error(), "payloads and blobs of more than") {
+		t.Errorf("got %v, want line %d to be refused", err, want)
+	}
+}

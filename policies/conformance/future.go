@@ -48,8 +48,8 @@ func judgeFuture(b *bench, log *Log) (f *Finding, err error) {
 	if !slices.ContainsFunc(log.Steps, func(s Step) bool { return isFuture(&s) != "" }) {
 		return nil, nil
 	}
-	var plain replies
-	if err := b.follow(manner{}, present(log), func(r *reply) bool { plain.keep(r); return true }); err != nil {
+	var plain []*reply
+	if err := b.follow(manner{}, present(log), func(r *reply) bool { plain = append(plain, r.kept()); return true }); err != nil {
 		return nil, err
 	}
 	n := 0
@@ -64,16 +64,16 @@ func judgeFuture(b *bench, log *Log) (f *Finding, err error) {
 			}
 			return f == nil
 		}
-		if n == len(plain.answers) {
+		if n == len(plain) {
 			return false // it fails here in any case
 		}
 		switch {
-		case r.fault != nil && plain.faults[n] == "":
+		case r.fault != nil && plain[n].fault == nil:
 			if f = foundFault(r); what != "" {
 				f.Text += map[string]string{"longer": "; the event is longer than version 1 has it", "flags": "; the event has a flag that version 1 does not know"}[what]
 			}
-		case r.fault == nil && !slices.Equal(r.answer, plain.answers[n]):
-			f = found(r, "differs", "the answer is %s; without what is new in this log it is %s", answerText(r.answer), answerText(plain.answers[n]))
+		case r.fault == nil && !slices.Equal(r.answer, plain[n].answer):
+			f = found(r, "differs", "the answer is %s; without what is new in this log it is %s", answerText(r.answer), answerText(plain[n].answer))
 			if what != "" {
 				f.Class = what
 			}

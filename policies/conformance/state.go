@@ -23,12 +23,10 @@ func judgeState(b *bench, log *Log) (*Finding, error) {
 		return nil, nil
 	}
 	var f *Finding
-	var first replies
 	var follow follower
 	var saved []byte
 	restored := false
 	err := b.follow(manner{}, log, func(r *reply) bool {
-		first.keep(r)
 		follow.step(r.step)
 		switch {
 		case r.fault != nil && (r.step.Act != Tell || restored):
@@ -56,19 +54,14 @@ func judgeState(b *bench, log *Log) (*Finding, error) {
 	if err != nil || f != nil {
 		return f, err
 	}
-	n := 0
-	err = b.follow(manner{}, log, func(r *reply) bool {
-		switch {
-		case n == len(first.answers):
-			return false
-		case !bytes.Equal(first.blobs[n], r.blob):
-			f = found(r, "differs", "%d bytes are saved, by another instance that was told the same other ones, %d", len(first.blobs[n]), len(r.blob))
-		case !slices.Equal(first.answers[n], r.answer):
-			f = found(r, "differs", "the answer is %s, that of another instance that was told and restored the same %s", answerText(first.answers[n]), answerText(r.answer))
-		}
-		n++
-		return f == nil
-	})
+	first, r, err := b.twice(log, manner{}, false, 0)
+	switch {
+	case err != nil || first == nil:
+	case !bytes.Equal(first.blob, r.blob):
+		f = found(r, "differs", "%d bytes are saved, by another instance that was told the same other ones, %d", len(first.blob), len(r.blob))
+	default:
+		f = found(r, "differs", "the answer is %s, that of another instance that was told and restored the same %s", answerText(first.answer), answerText(r.answer))
+	}
 	return f, err
 }
 
