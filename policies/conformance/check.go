@@ -117,10 +117,19 @@ type check struct {
 // examine judges a module by one log.
 func (c *check) examine(b *bench, log *Log) (*Finding, error) {
 	f, err := c.judge(b, log)
-	if err == nil && f != nil && c.large != nil && c.large(&log.Steps[f.Step]) {
-		err = b.thirst(log, f)
+	if err == nil && f != nil {
+		err = c.ends(b, log, f)
 	}
 	return f, err
+}
+
+// ends finds out whether what a module does with a step that may be large would have come to
+// an end.
+func (c *check) ends(b *bench, log *Log, f *Finding) error {
+	if c.large == nil || !c.large(&log.Steps[f.Step]) {
+		return nil
+	}
+	return b.thirst(log, f)
 }
 
 // checks are in the order in which they are made: what is wrong with a module shows first

@@ -68,6 +68,7 @@ func TestAFaultIsFoundByTheCheckThatIsForIt(t *testing.T) {
 		{"long-names", "hostile", "trap", 2, `in function "overrun"`},
 		{"configuration", "hostile", "trap", 1, "unreachable"},
 		{"endless-name", "hostile", "fuel", 2, "out of fuel"},
+		{"hoards", "hostile", "fuel", 120, "event 107 CALL: out of fuel"},
 		{"restore-traps", "state", "trap", 4, "offhost_v1_restore"},
 		{"saves-too-much", "state", "answer", 2, "a blob of 65537 bytes"},
 		{"saves-chance", "determinism", "differs", 5, "8 bytes are saved, by an instance with another seed"},
@@ -139,6 +140,23 @@ func TestAFaultIsFoundByTheCheckThatIsForIt(t *testing.T) {
 				t.Logf("\n%s", text.String())
 			}
 		})
+	}
+}
+
+// What a module does at a size that it does not reach with its own fuel is remarked on: a log
+// of it would show something else.
+func TestWhatIsOutOfReachIsNoFailure(t *testing.T) {
+	r, err := Run(context.Background(), faulty(t, "table-dry"), Config{Quick: true, Only: []string{"fuel"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := r.Verdicts[0]; v.Result != Warned || !strings.Contains(strings.Join(v.Found, "; "), "with 1024 components event 1002 COMPONENT: trap: unreachable") {
+		t.Errorf("%v %q", v.Result, v.Found)
+	}
+	// With that fuel it fails.
+	r, err = Run(context.Background(), faulty(t, "table-dry"), Config{Quick: true, Only: []string{"fuel"}, Limits: runtime.Limits{Fuel: 6_000_000, Refill: 6_000_000}})
+	if err != nil || r.Verdicts[0].Result != Failed || r.Verdicts[0].Finding.Class != "trap" {
+		t.Errorf("with more fuel: %v, %+v", err, r.Verdicts[0])
 	}
 }
 
