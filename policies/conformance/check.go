@@ -112,24 +112,32 @@ type check struct {
 	// large, if set, says which steps may be larger than an event's fuel is meant for:
 	// that a module runs dry in them is no failure, if it comes to an end.
 	large func(*Step) bool
+	// anything is told, also what no host says: that a module does not survive that is no
+	// failure.
+	anything bool
 }
 
 // examine judges a module by one log.
 func (c *check) examine(b *bench, log *Log) (*Finding, error) {
 	f, err := c.judge(b, log)
 	if err == nil && f != nil {
-		err = c.ends(b, log, f)
+		err = c.weigh(b, log, f)
 	}
 	return f, err
 }
 
-// ends finds out whether what a module does with a step that may be large would have come to
-// an end.
-func (c *check) ends(b *bench, log *Log, f *Finding) error {
-	if c.large == nil || !c.large(&log.Steps[f.Step]) {
-		return nil
+// weigh finds out whether a finding is one that a module fails for: it would have come to an
+// end with a step that may be large, or no host says such a thing.
+func (c *check) weigh(b *bench, log *Log, f *Finding) error {
+	if c.large != nil && c.large(&log.Steps[f.Step]) {
+		if err := b.thirst(log, f); err != nil || f.dry {
+			return err
+		}
 	}
-	return b.thirst(log, f)
+	if c.anything {
+		f.unsaid = unsaid(log.Steps[:f.Step+1])
+	}
+	return nil
 }
 
 // checks are in the order in which they are made: what is wrong with a module shows first
@@ -313,15 +321,19 @@ func (s *suite) progress(part float64) {
 
 // first looks for the first of some sources in which the check finds something.
 func (s *suite) first(sources []source, o *outcome) error {
-	var thirsty []string
+	var thirsty, unsaid []string
 	for i, src := range sources {
 		f, err := s.check.examine(s.bench, src.log)
 		if err != nil {
 			return err
 		}
-		if f != nil && f.dry {
+		switch {
+		case f == nil:
+		case f.unsaid != "":
+			unsaid = append(unsaid, src.log.Name+": "+f.Text+"; "+f.unsaid)
+		case f.dry:
 			thirsty = append(thirsty, src.log.Name+": "+f.Text)
-		} else if f != nil {
+		default:
 			o.fail(f, src)
 			return nil
 		}
@@ -329,6 +341,9 @@ func (s *suite) first(sources []source, o *outcome) error {
 	}
 	if len(thirsty) > 0 {
 		o.say("%d of them take more fuel than an event has, as %s", len(thirsty), thirsty[0])
+	}
+	if len(unsaid) > 0 {
+		o.warn("%d of them it does not survive, since they have what no host says, as %s", len(unsaid), unsaid[0])
 	}
 	return nil
 }
@@ -376,6 +391,8 @@ func Replay(ctx context.Context, wasm []byte, log *Log, cfg Config) (r *Report, 
 		}
 		v := &Verdict{Check: c.name, Found: []string{count(log.events(), "event") + ", nothing found"}}
 		switch {
+		case f != nil && f.unsaid != "":
+			v.Result, v.Found = Warned, []string{f.Text + "; " + f.unsaid + ", which no host says"}
 		case f != nil && f.dry:
 			v.Result, v.Found = Warned, []string{f.Text}
 		case f != nil && !failed.again(v, f):

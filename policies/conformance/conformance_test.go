@@ -68,7 +68,7 @@ func TestAFaultIsFoundByTheCheckThatIsForIt(t *testing.T) {
 		{"long-names", "hostile", "trap", 2, `in function "overrun"`},
 		{"configuration", "hostile", "trap", 1, "unreachable"},
 		{"endless-name", "hostile", "fuel", 2, "out of fuel"},
-		{"hoards", "hostile", "fuel", 120, "event 107 CALL: out of fuel"},
+		{"hoards", "hostile", "fuel", 120, "event 109 CALL: out of fuel"},
 		{"restore-traps", "state", "trap", 4, "offhost_v1_restore"},
 		{"saves-too-much", "state", "answer", 2, "a blob of 65537 bytes"},
 		{"saves-chance", "determinism", "differs", 5, "8 bytes are saved, by an instance with another seed"},
@@ -140,6 +140,66 @@ func TestAFaultIsFoundByTheCheckThatIsForIt(t *testing.T) {
 				t.Logf("\n%s", text.String())
 			}
 		})
+	}
+}
+
+// No host tells a module what SPEC.md rules out: that it traps then is remarked on.
+func TestWhatNoHostSaysIsNoFailure(t *testing.T) {
+	wasm := faulty(t, "literal")
+	r, err := Run(context.Background(), wasm, Config{Quick: true})
+	if err != nil || !r.Passed() {
+		t.Fatalf("%v, %+v", err, r)
+	}
+	v := r.Verdicts[slices.IndexFunc(r.Verdicts, func(v *Verdict) bool { return v.Check == "hostile" })]
+	if v.Result != Warned || !strings.Contains(strings.Join(v.Found, "; "), "since they have what no host says, as") {
+		t.Errorf("%v %q", v.Result, v.Found)
+	}
+	told := func(payload string, more ...Step) Result {
+		log := &Log{Check: "hostile", Steps: append([]Step{{Event: plainly(abi.Config, 0), Payload: []byte(payload)}}, more...)}
+		r, err := Replay(context.Background(), wasm, log, Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Verdicts[0].Result
+	}
+	if got := told(""); got != Warned {
+		t.Errorf("no configuration at all: %v", got)
+	}
+	config := "offhost.chunk_bytes=1\noffhost.d2h_bytes_per_second=1\noffhost.h2d_bytes_per_second=1\n"
+	if got := told(config, Step{Event: about(abi.Component, 5000, 0)}); got != Warned {
+		t.Errorf("a component 5000: %v", got)
+	}
+	if got := told(config); got != Passed {
+		t.Errorf("what a host says: %v", got)
+	}
+}
+
+// What a host has told, in each of the logs that most checks judge by, is nothing that no host
+// says.
+func TestAHostSaysNothingThatNoHostSays(t *testing.T) {
+	lru, _ := policies.Get("lru")
+	b, err := newBench(context.Background(), lru.Wasm, Config{PolicyConfig: map[string]string{"zeta": "1", "alpha": ""}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	s := &suite{bench: b}
+	if err := s.collect(); err != nil {
+		t.Fatal(err)
+	}
+	for _, src := range s.logs {
+		if what := unsaid(src.log.Steps); what != "" {
+			t.Errorf("%s: %s", src.log.Name, what)
+		}
+	}
+	said := 0
+	for _, log := range s.hostiles(abi.MaxPayload) {
+		if unsaid(log.Steps) == "" {
+			said++
+		}
+	}
+	if said < 40 {
+		t.Errorf("%d hostile logs are what a host may say, want some 40 of them", said)
 	}
 }
 

@@ -21,6 +21,8 @@ type Finding struct {
 
 	// dry says that more fuel would do, or less to do with it: it is a matter of the limits.
 	dry bool
+	// unsaid is what no host would say, and the log does: no matter of the ABI. Else empty.
+	unsaid string
 	// told says that it means something only if a host told the log to this module as it
 	// is: what the host refused is part of it.
 	told bool

@@ -61,8 +61,9 @@ func (s *suite) minimal(c *check, src source, f *Finding) (*Log, *Finding, error
 		if failed = err; err != nil || !f.same(g) {
 			return false
 		}
-		// Told less, a module has saved less: where it runs dry now it may have ended.
-		if failed = c.ends(s.bench, candidate, g); failed != nil || g.dry {
+		// Told less, a module has saved less: where it runs dry now it may have ended. And what
+		// is left has to be what a host may say.
+		if failed = c.weigh(s.bench, candidate, g); failed != nil || g.dry || g.unsaid != "" {
 			return false
 		}
 		log, f = candidate, g
