@@ -54,14 +54,19 @@ func (b *bench) close() error {
 	return errors.Join(errs...)
 }
 
-// policy returns the module, loaded in a manner. onStep is told of the steps.
-func (b *bench) policy(m manner, onStep ...func(runtime.Step)) (*runtime.Policy, error) {
+// policy returns the module, loaded in a manner.
+func (b *bench) policy(m manner) (*runtime.Policy, error) {
 	if p := b.loaded[m]; p != nil {
 		return p, nil
 	}
+	return b.load(m, nil)
+}
+
+// load does for policy; onStep, if set, is told of the steps.
+func (b *bench) load(m manner, onStep func(runtime.Step)) (*runtime.Policy, error) {
 	cfg := runtime.Config{
 		Name: b.cfg.Name, SHA256: b.cfg.SHA256, MaxPayload: len(b.config), Limits: b.cfg.Limits, Seed: b.cfg.Seed,
-		Logger: b.cfg.Logger, CacheDir: b.cfg.CacheDir, Interpreter: m.interpreter,
+		Logger: b.cfg.Logger, CacheDir: b.cfg.CacheDir, Interpreter: m.interpreter, OnStep: onStep,
 	}
 	if m.otherSeed {
 		cfg.Seed++
@@ -73,9 +78,6 @@ func (b *bench) policy(m manner, onStep ...func(runtime.Step)) (*runtime.Policy,
 		fuel, _ := b.limits()
 		cfg.Limits.Fuel = min(fuel, math.MaxInt64/plentiful) * plentiful
 		cfg.Limits.Refill = cfg.Limits.Fuel
-	}
-	if len(onStep) > 0 {
-		cfg.OnStep = onStep[0]
 	}
 	p, err := runtime.Load(b.ctx, b.wasm, cfg)
 	if err != nil {

@@ -202,26 +202,17 @@ type suite struct {
 
 // Run checks a module. The error is a *runtime.LoadError if the module is refused, and
 // otherwise none of the module's: a configuration that cannot be, a context that ended.
-func Run(ctx context.Context, wasm []byte, cfg Config) (r *Report, err error) {
+func Run(ctx context.Context, wasm []byte, cfg Config) (_ *Report, err error) {
 	for _, name := range cfg.Only {
 		if lookup(name) == nil {
 			return nil, fmt.Errorf("check %q: want one of %s", name, checkNames())
 		}
 	}
-	b, err := newBench(ctx, wasm, cfg)
+	b, r, err := open(ctx, wasm, cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	p, err := b.policy(manner{}, func(s runtime.Step) {
-		if cfg.OnStep != nil {
-			cfg.OnStep(s)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	r = &Report{Info: p.Info()}
 	s := &suite{bench: b}
 	if err := s.collect(); err != nil {
 		return nil, err
@@ -243,6 +234,19 @@ func Run(ctx context.Context, wasm []byte, cfg Config) (r *Report, err error) {
 		}
 	}
 	return r, nil
+}
+
+// open loads a module and begins its report.
+func open(ctx context.Context, wasm []byte, cfg Config) (*bench, *Report, error) {
+	b, err := newBench(ctx, wasm, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := b.load(manner{}, cfg.OnStep)
+	if err != nil {
+		return nil, nil, err
+	}
+	return b, &Report{Info: p.Info()}, nil
 }
 
 func checkNames() string {
@@ -360,7 +364,7 @@ func some[T any](list []T, n int) (few []T) {
 }
 
 // Replay judges a module by one log: by the check that the log names, or by each that can.
-func Replay(ctx context.Context, wasm []byte, log *Log, cfg Config) (r *Report, err error) {
+func Replay(ctx context.Context, wasm []byte, log *Log, cfg Config) (_ *Report, err error) {
 	judges := checks
 	if log.Check != "" {
 		c := lookup(log.Check)
@@ -369,20 +373,11 @@ func Replay(ctx context.Context, wasm []byte, log *Log, cfg Config) (r *Report, 
 		}
 		judges = []*check{c}
 	}
-	b, err := newBench(ctx, wasm, cfg)
+	b, r, err := open(ctx, wasm, cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	p, err := b.policy(manner{}, func(s runtime.Step) {
-		if cfg.OnStep != nil {
-			cfg.OnStep(s)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	r = &Report{Info: p.Info()}
 	var failed failures
 	for _, c := range judges {
 		f, err := c.examine(b, log)

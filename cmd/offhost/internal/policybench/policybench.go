@@ -12,7 +12,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"math"
 	"slices"
@@ -374,7 +373,7 @@ func (w *watch) needAll(ctx context.Context, config []byte) (*Row, error) {
 		seq, at = seq+1, at+uint64(time.Millisecond)
 		ev := abi.Event{Kind: kind, Component: id, Parent: abi.None, Seq: seq, Time: at, Amount: amount, Budget: Components * size}
 		if id != abi.None {
-			ev.NameHash, ev.Flags = fnv1a(fmt.Sprint("component ", id)), abi.FlagReadOnly
+			ev.NameHash, ev.Flags = abi.NameHash(fmt.Sprint("component ", id)), abi.FlagReadOnly
 			ev.Bytes, ev.Resident, ev.LoadCost = size, resident[id], uint64(link.Time(units.Bytes(size)))
 			if ev.Resident == size {
 				ev.Flags |= abi.FlagResident
@@ -439,13 +438,6 @@ func (w *watch) needAll(ctx context.Context, config []byte) (*Row, error) {
 	}
 	row := w.row("NEED all", abi.Need)
 	return &row, nil
-}
-
-// fnv1a is the hash of a name that events carry.
-func fnv1a(name string) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(name)) // a hash never fails
-	return h.Sum64()
 }
 
 // rows sums up what events took, kind by kind, and together.
