@@ -13,8 +13,59 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/offhost/offhost/cmd/offhost/internal/scaffold"
 )
+
+// rule finds what a new policy ranks by, and rules those that the comment above it has, too.
+var (
+	rule  = regexp.MustCompile(`(?s)((?:fn|func|function|uint64_t) rank\([^\n]*\{\n.*?)((?:self\.)?now - [^\n;]*called)`)
+	rules = regexp.MustCompile(`(?m)^[ \t]*(?:\*|//+)[ \t]+(\S.*?\S) {2,}(expected last|the largest|the quickest)`)
+)
+
+// By each rule that a new policy's comment has, it decides the same in all languages.
+func TestANewPolicyDecidesTheSameInEachLanguage(t *testing.T) {
+	decided := map[string]string{} // by what is said of the rule: as the first language does
+	for _, language := range scaffold.Languages() {
+		t.Run(language, func(t *testing.T) {
+			sh := shell{dir: t.TempDir()}
+			sh.succeeds(t, "policy", "new", "--lang", language, "my-policy")
+			l, err := scaffold.FindLanguage(language)
+			if err != nil {
+				t.Fatal(err)
+			}
+			source := filepath.Join(sh.dir, "my-policy", l.Source)
+			text := string(readFile(t, source))
+			list := rules.FindAllStringSubmatch(text, -1)
+			if len(list) != 3 || len(rule.FindAllString(text, -1)) != 1 {
+				t.Fatalf("the comment has %q, want three rules, and one that is in force", list)
+			}
+			for _, r := range list {
+				expression, said := r[1], r[2]
+				writeFile(t, rule.ReplaceAllString(text, "${1}"+expression), source)
+				if r := sh.builds(t, "my-policy"); r.code != 0 {
+					t.Fatalf("%s: %s", expression, r.stderr)
+				}
+				test := []string{"policy", "test", "--expect", said + ".expect", "--update", "--trace", "flux-bf16-blocks", "--budget", "20GiB", "my-policy"}
+				sh.succeeds(t, test...)
+				got := string(readFile(t, sh.dir, said+".expect"))
+				want, ok := decided[said]
+				switch {
+				case !ok:
+					decided[said] = got
+				case got != want:
+					t.Errorf("%s: it decides otherwise than others by this rule:\n%s", expression, cmp.Diff(want, got))
+				}
+				for other, otherwise := range decided {
+					if other != said && otherwise == got {
+						t.Errorf("%s: the decisions are those of %q: they tell nothing", expression, other)
+					}
+				}
+			}
+		})
+	}
+}
 
 // In each language: a new project builds, and its test passes. What the language's own tool
 // builds in another folder, by the lines of the project's page, are the same bytes. What

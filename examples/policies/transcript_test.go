@@ -60,6 +60,22 @@ func (s *session) run(t *testing.T, path string) string {
 	return text.String()
 }
 
+var outcomes = regexp.MustCompile(`(?m)^my-policy/test/loop\.expect .*written$|^my-policy\.wasm moved .*$`)
+
+// The policy in each language is the same, and so is what the page says of each.
+func TestThePoliciesOfThePageDecideTheSame(t *testing.T) {
+	var want []string
+	for _, s := range sessions(string(read(t, transcriptPage))) {
+		got := outcomes.FindAllString(s.text, -1)
+		if want == nil {
+			want = got
+		}
+		if d := cmp.Diff(want, got); d != "" || len(got) != 2 {
+			t.Errorf("%s decides otherwise than the first (-first +this):\n%s", s.language, d)
+		}
+	}
+}
+
 // What Go compiles depends on its version, of which any will do: its module's digest and the
 // figures about it; of what it costs, all figures.
 var (

@@ -338,8 +338,8 @@ let moment: u32 = 1;
 
 /**
  * Brings the world up to date with the event. Call it first, for every event, or not at all.
- * False: the event says nothing to a policy (it is CONFIG or REJECTED, of a later version, or
- * about a component that cannot be).
+ * False: it leaves the policy nothing to do (it is REJECTED, of a later version, or about a
+ * component that cannot be).
  */
 // @ts-ignore: decorator
 @inline
@@ -350,7 +350,7 @@ export function follow(): bool {
     case Kind.CONFIG: {
       const n = configNumber("offhost.chunk_bytes", 0);
       if (n != 0) world.chunkBytes = n;
-      return false;
+      return true;
     }
     case Kind.REJECTED: {
       const d = rejected();

@@ -160,7 +160,10 @@ typedef struct {
 OFFHOST_C __attribute__((import_module("wasi_snapshot_preview1"), import_name("fd_write")))
 int32_t offhost_fd_write(int32_t fd, const offhost_iovec *list, uint32_t count, uint32_t *written);
 
-/* Logs a line of size bytes. The host takes 4 lines an event, 256 bytes a line. */
+/* Logs a line of size bytes; OFFHOST_LOG("a literal") knows its own. The host takes 4
+ * lines an event, 256 bytes a line. */
+#define OFFHOST_LOG(text) offhost_log("" text, sizeof(text) - 1)
+
 static inline void offhost_log(const char *text, uint32_t size) {
   const offhost_iovec list[2] = {{(uint32_t)(uintptr_t)text, size}, {(uint32_t)(uintptr_t)"\n", 1}};
   uint32_t written;
@@ -265,8 +268,8 @@ static inline void offhost_follow_component(const offhost_event *e) {
 }
 
 /* Brings both up to date with the event. Call it first, for every event, or
- * not at all. False: the event says nothing to a policy (it is CONFIG or REJECTED,
- * of a later version, or about a component that cannot be). */
+ * not at all. False: it leaves the policy nothing to do (it is REJECTED, of a later
+ * version, or about a component that cannot be). */
 static inline bool offhost_follow(const offhost_event *e) {
   offhost_world.free = e->free;
   offhost_world.budget = e->budget;
@@ -274,7 +277,7 @@ static inline bool offhost_follow(const offhost_event *e) {
   case OFFHOST_CONFIG: {
     uint64_t n = offhost_config_number("offhost.chunk_bytes", 0);
     if (n != 0) offhost_world.chunk_bytes = n;
-    return false;
+    return true;
   }
   case OFFHOST_REJECTED: {
     const offhost_rejected *r = offhost_rejection(e);

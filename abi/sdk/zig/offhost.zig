@@ -354,16 +354,16 @@ pub const World = struct {
     /// lawful in the next.
     moment: u32 = 0,
 
-    /// Brings the world up to date. Call it first, for every event, or not at all. False: the
-    /// event says nothing to a policy (it is config or rejected, of a later version, or about a
-    /// component that cannot be).
+    /// Brings the world up to date. Call it first, for every event, or not at all. False: it
+    /// leaves the policy nothing to do (it is rejected, of a later version, or about a component
+    /// that cannot be).
     pub fn follow(w: *World, e: *const Event) bool {
         w.free = e.free;
         w.budget = e.budget;
         switch (e.kind) {
             .config => {
                 if (e.configNumber("offhost.chunk_bytes")) |n| w.chunk_bytes = n;
-                return false;
+                return true;
             },
             .rejected => {
                 if (e.rejection()) |r| {

@@ -42,15 +42,15 @@ const (
 var pin uintptr
 
 // Follow brings the world up to date. Call it first, for every event, or not at all.
-// False: the event says nothing to a policy (it is Config or Rejected, of a later
-// version, or about a component that cannot be).
+// False: it leaves the policy nothing to do (it is Rejected, of a later version, or about
+// a component that cannot be).
 func (w *World) Follow(e *Event) bool {
 	w, e = (*World)(unsafe.Add(unsafe.Pointer(w), pin)), (*Event)(unsafe.Add(unsafe.Pointer(e), pin))
 	kind := e.Kind
 	switch kind {
 	case Config, Rejected:
 		w.told(e)
-		return false
+		return kind == Config
 	case Begin:
 		w.now++
 		w.requests++

@@ -451,9 +451,9 @@ impl World {
         }
     }
 
-    /// Brings the world up to date. Call it first, for every event, or not at all. False: the
-    /// event says nothing to a policy (it is CONFIG or REJECTED, of a later version, or about
-    /// a component that cannot be).
+    /// Brings the world up to date. Call it first, for every event, or not at all. False: it
+    /// leaves the policy nothing to do (it is REJECTED, of a later version, or about a component
+    /// that cannot be).
     pub fn follow(&mut self, e: &Event) -> bool {
         self.free = e.free;
         self.budget = e.budget;
@@ -462,7 +462,7 @@ impl World {
                 if let Some(n) = e.config_number("offhost.chunk_bytes") {
                     self.chunk_bytes = n;
                 }
-                return false;
+                return true;
             }
             Kind::REJECTED => {
                 if let Some((d, _)) = e.rejection() {

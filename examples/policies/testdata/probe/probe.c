@@ -18,7 +18,7 @@ static void on_event(const offhost_event *e) {
   bool follows = offhost_follow(e);
   switch (e->kind) {
   case OFFHOST_CONFIG:
-    threshold = offhost_config_number("threshold", 7);
+    threshold = follows ? offhost_config_number("threshold", 7) : 0;
     greeting = offhost_config("greeting", &size);
     if (greeting) offhost_log(greeting, size);
     break;

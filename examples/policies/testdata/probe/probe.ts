@@ -38,7 +38,7 @@ export function offhost_v1_event(len: u32): i32 {
   if (r) retain(r.component, r.arg, <u16>(100 * rejectedCode() + r.reason));
   const follows = follow();
   if (event.kind == Kind.CONFIG) {
-    threshold = configNumber("threshold", 7);
+    threshold = follows ? configNumber("threshold", 7) : 0;
     const text = config("greeting");
     if (text) log(String.UTF8.decodeUnsafe(text, configSize));
   } else if (event.kind == Kind.ENQUEUED) {

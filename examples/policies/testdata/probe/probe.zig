@@ -10,7 +10,7 @@ fn onEvent(e: *const offhost.Event, answer: *offhost.Answer) void {
     const follows = world.follow(e);
     switch (e.kind) {
         .config => {
-            threshold = e.configNumber("threshold") orelse 7;
+            threshold = if (follows) e.configNumber("threshold") orelse 7 else 0;
             if (e.config("greeting")) |text| offhost.log(text);
         },
         .enqueued => {

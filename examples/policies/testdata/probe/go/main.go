@@ -19,7 +19,7 @@ func (p *probe) Event(e *offhost.Event, a *offhost.Answer) {
 	switch e.Kind {
 	case offhost.Config:
 		p.threshold = 7
-		if n, ok := e.ConfigNumber("threshold"); ok {
+		if n, ok := e.ConfigNumber("threshold"); ok && follows {
 			p.threshold = n
 		}
 		if text := e.Config("greeting"); text != nil {

@@ -15,7 +15,7 @@ impl Policy for Probe {
         let follows = self.world.follow(e);
         match e.kind {
             Kind::CONFIG => {
-                self.threshold = e.config_number("threshold").unwrap_or(7);
+                self.threshold = if follows { e.config_number("threshold").unwrap_or(7) } else { 0 };
                 if let Some(Ok(text)) = e.config("greeting").map(core::str::from_utf8) {
                     offhost_policy::log(text);
                 }

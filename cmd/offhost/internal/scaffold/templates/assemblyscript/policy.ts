@@ -1,7 +1,7 @@
 // This policy decides what leaves the device when there is no room for what is called: of all
 // that may go, the component that ranks highest.
 import {
-  answered, begin, component, event, evictable, evictPart, Flag, follow, Kind, NONE, world,
+  answered, begin, component, configNumber, event, evictable, evictPart, Flag, follow, Kind, log, NONE, world,
 } from "./sdk/offhost";
 
 export { offhost_v1_buffer } from "./sdk/offhost";
@@ -17,6 +17,7 @@ class Seen {
 
 const table: usize = memory.data(4096 * 16, 8); // by id
 let now: u64 = 0;
+let smallest: u64 = 0; // components of fewer bytes stay: --policy-config smallest_mib=64
 
 function seen(id: u32): Seen {
   return changetype<Seen>(table + id * 16);
@@ -37,7 +38,7 @@ function makeRoom(called: u32, bytes: u64): void {
   let first = NONE;
   let highest: u64 = 0;
   for (let id: u32 = 0; id < world.end; id++) {
-    if (id == called || !evictable(id)) continue;
+    if (id == called || !evictable(id) || component(id).bytes < smallest) continue;
     const r = rank(id);
     if (first != NONE && r <= highest) continue;
     first = id;
@@ -49,6 +50,10 @@ function makeRoom(called: u32, bytes: u64): void {
 export function offhost_v1_event(len: u32): i32 {
   if (!begin(len) || !follow()) return 0;
   switch (event.kind) {
+    case Kind.CONFIG:
+      smallest = configNumber("smallest_mib", 0) << 20;
+      if (smallest > 0) log("small components stay");
+      break;
     case Kind.COMPONENT:
       if (event.flags & Flag.REMOVED) seen(event.component).called = seen(event.component).away = 0;
       break;

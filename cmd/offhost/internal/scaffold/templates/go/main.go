@@ -7,61 +7,71 @@ import "github.com/offhost/offhost/abi/sdk/go/offhost"
 const ranksHighest = 1
 
 // What it remembers of a component. Time is counted in calls.
-type seen struct {
+type memory struct {
 	called uint64 // when it was called last
 	away   uint64 // how long it had not been called then
 }
 
-type ranking struct {
-	world offhost.World
-	seen  [offhost.MaxComponents]seen // by id
-	now   uint64
-}
+// What a policy keeps is in package variables: through a receiver each field would cost two
+// loads, and what is allocated would be for a garbage collection to go through.
+var (
+	world    offhost.World
+	seen     [offhost.MaxComponents]memory // by id
+	now      uint64
+	smallest uint64 // components of fewer bytes stay: --policy-config smallest_mib=64
+)
 
 // The rule, and the line to change. As it is, what was called longest ago goes first. Others:
 //
-//	p.seen[id].called + p.seen[id].away - p.now  expected last, if it stays away as long again
-//	p.world.Components[id].Bytes                 the largest
-//	-p.world.Components[id].LoadCost             the quickest to load again
-func (p *ranking) rank(id uint32) uint64 {
-	return p.now - p.seen[id].called
+//	seen[id].called + seen[id].away - now  expected last, if it stays away as long again
+//	world.Components[id].Bytes             the largest
+//	-world.Components[id].LoadCost         the quickest to load again
+func rank(id uint32) uint64 {
+	return now - seen[id].called
 }
 
 // makeRoom answers Need: there are to be so many more bytes for the component that is called.
-func (p *ranking) makeRoom(called uint32, bytes uint64, a *offhost.Answer) {
+func makeRoom(called uint32, bytes uint64, a *offhost.Answer) {
 	first, highest := offhost.None, uint64(0)
-	for id := uint32(0); id < p.world.End; id++ {
-		if id == called || !p.world.Evictable(id) {
+	for id := uint32(0); id < world.End; id++ {
+		if id == called || !world.Evictable(id) || world.Components[id].Bytes < smallest {
 			continue
 		}
-		if r := p.rank(id); first == offhost.None || r > highest {
+		if r := rank(id); first == offhost.None || r > highest {
 			first, highest = id, r
 		}
 	}
 	if first != offhost.None {
-		p.world.EvictPart(a, first, bytes, ranksHighest) // if it was too small, the host asks again
+		world.EvictPart(a, first, bytes, ranksHighest) // if it was too small, the host asks again
 	}
 }
 
-func (p *ranking) Event(e *offhost.Event, a *offhost.Answer) {
-	if !p.world.Follow(e) {
+type policy struct{}
+
+func (policy) Event(e *offhost.Event, a *offhost.Answer) {
+	if !world.Follow(e) {
 		return
 	}
 	switch e.Kind {
+	case offhost.Config:
+		if mib, ok := e.ConfigNumber("smallest_mib"); ok {
+			smallest = mib << 20
+			offhost.Log("small components stay")
+		}
 	case offhost.Registered:
 		if e.Flags&offhost.Removed != 0 {
-			p.seen[e.Component] = seen{}
+			seen[e.Component] = memory{}
 		}
 	case offhost.Call:
-		p.now++
-		p.seen[e.Component] = seen{called: p.now, away: p.now - p.seen[e.Component].called}
+		now++
+		c := &seen[e.Component]
+		c.away = now - c.called
+		c.called = now
 	case offhost.Need:
-		p.makeRoom(e.Component, e.Amount, a)
+		makeRoom(e.Component, e.Amount, a)
 	}
 }
 
-var policy ranking // static: what a garbage collection goes through costs fuel
-
-func init() { offhost.Handle(&policy) }
+func init() { offhost.Handle(policy{}) }
 
 func main() {}
