@@ -127,6 +127,14 @@ func TestANewPolicyBuilds(t *testing.T) {
 				}
 			})
 
+			if language == "rust" { // its own tests run natively
+				cmd := exec.Command("cargo", "test", "--quiet")
+				cmd.Dir = filepath.Join(sh.dir, "my-policy")
+				if said, err := cmd.CombinedOutput(); err != nil || bytes.Contains(said, []byte("warning")) || !bytes.Contains(said, []byte("1 passed")) {
+					t.Errorf("cargo test: %v\n%s", err, said)
+				}
+			}
+
 			l, _ := scaffold.FindLanguage(language)
 			before := readFile(t, sh.dir, "my-policy/my-policy.wasm")
 			source := filepath.Join(sh.dir, "my-policy", l.Source)
@@ -138,6 +146,32 @@ func TestANewPolicyBuilds(t *testing.T) {
 			}
 			if !bytes.Equal(readFile(t, sh.dir, "my-policy/my-policy.wasm"), before) {
 				t.Error("a source that does not compile has changed the module")
+			}
+		})
+	}
+}
+
+// What fmt wants of a system the host refuses, and it is said what to do without it.
+func TestAGoPolicyWithFmt(t *testing.T) {
+	sh := shell{dir: t.TempDir()}
+	sh.succeeds(t, "policy", "new", "--lang", "go", "mine")
+	source := filepath.Join(sh.dir, "mine", "main.go")
+	writeFile(t, strings.Replace(string(readFile(t, source)), "func main() {}", "func main() { println(fmt.Sprint(now)) }", 1), source)
+	writeFile(t, strings.Replace(string(readFile(t, source)), "import ", "import \"fmt\"\nimport ", 1), source)
+	if r := sh.builds(t, "mine"); r.code != 1 || !strings.Contains(r.stderr, "fd_close") || !strings.Contains(r.stderr, "want strconv for numbers, and the SDK's Log") {
+		t.Errorf("exit code %d: %s", r.code, r.stderr)
+	}
+}
+
+// A project is renamed in one place.
+func TestAProjectIsRenamed(t *testing.T) {
+	for _, language := range scaffold.Languages() {
+		t.Run(language, func(t *testing.T) {
+			sh := shell{dir: t.TempDir()}
+			sh.succeeds(t, "policy", "new", "--lang", language, "mine")
+			writeFile(t, "name: yours\nlanguage: "+language+"\n", sh.dir, "mine/policy.yaml")
+			if r := sh.builds(t, "mine"); r.code != 0 || !strings.Contains(r.stdout, "mine/yours.wasm") {
+				t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 			}
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
@@ -182,12 +183,35 @@ func TestAProjectsFolderIsAModule(t *testing.T) {
 	if got := sh.report(t, "--policy", "./mine", "--baselines", "none"); got.Policy.Name != "mine" {
 		t.Errorf("the folder is run as %q", got.Policy.Name)
 	}
-	sh.fails(t, 2, "want ./mine for the one in the folder mine", "run", "--policy", "mine")
+	if got := sh.report(t, "--policy", "mine", "--baselines", "none"); got.Policy.Name != "mine" {
+		t.Errorf("by its name alone the folder is run as %q", got.Policy.Name)
+	}
 	sh.fails(t, 2, "no policy.yaml", "run", "--policy", ".")
 	sh.succeeds(t, "policy", "inspect", "./mine")
+	sh.succeeds(t, "policy", "check", "mine", "--only", "answers", "--quick")
+	sh.fails(t, 2, "0 arguments", "policy", "inspect")
 	inside := shell{dir: filepath.Join(sh.dir, "mine")}
-	inside.succeeds(t, "policy", "install", ".")
+	inside.succeeds(t, "policy", "inspect")
+	inside.succeeds(t, "policy", "bench", "--events", "10")
+
+	// A source that is newer than the module is told of, wherever the module is named.
+	later := time.Now().Add(time.Hour)
+	if err := os.Chtimes(filepath.Join(sh.dir, "mine", "policy.zig"), later, later); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"mine", "./mine", "mine/mine.wasm"} {
+		if r := sh.run(t, "policy", "inspect", name); r.code != 0 || !strings.Contains(r.stderr, "the source is newer than the module") {
+			t.Errorf("%s: exit code %d: %s", name, r.code, r.stderr)
+		}
+	}
+
+	// It is installed under the name that it has, whatever the folder's.
+	if err := os.Rename(filepath.Join(sh.dir, "mine"), filepath.Join(sh.dir, "elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	shell{dir: filepath.Join(sh.dir, "elsewhere")}.succeeds(t, "policy", "install")
 	sh.succeeds(t, "policy", "inspect", "mine")
+	sh.succeeds(t, "policy", "install", "elsewhere")
 }
 
 // What a project's folder has in the place of a module is a file or nothing: a link back to

@@ -99,7 +99,8 @@ func TestPolicyNewRefuses(t *testing.T) {
 	sh.succeeds(t, "policy", "new", "--lang", "zig", "mine")
 	sh.fails(t, 1, "the folder mine is there already, and not empty: want another name, or remove it", "policy", "new", "--lang", "c", "mine")
 	left(t, sh.dir, "mine")
-	sh.fails(t, 2, "nowhere has no policy.yaml: want the folder of a policy", "policy", "build", "nowhere")
+	sh.fails(t, 2, "nowhere is not there: want the folder of a policy", "policy", "build", "nowhere")
+	sh.fails(t, 2, "mine/policy.zig is no folder: want that of a policy", "policy", "build", "mine/policy.zig")
 	sh.fails(t, 2, `\. has no policy.yaml`, "policy", "build")
 }
 

@@ -105,6 +105,12 @@ func TestAPolicyGoesThroughARegistry(t *testing.T) {
 	if again := pushed(t, shell{}.succeeds(t, "policy", "push", path, "oci://"+host+"/me/minimal:2.0", "--source", "https://example.org/minimal")); again != ref {
 		t.Errorf("pushed again, it is %s, was %s", again, ref)
 	}
+	for _, moved := range []bool{true, false} { // then it is there, and does not move again
+		r := shell{}.run(t, "policy", "push", path, host+"/me/minimal:2.0", "--source", "https://example.org/elsewhere")
+		if r.code != 0 || strings.Contains(r.stderr, "the tag led to another artifact before") != moved || strings.Contains(r.stderr, ref[strings.LastIndex(ref, "@")+1:]) != moved {
+			t.Errorf("exit code %d, and that the tag moves is to be said: %v: %s", r.code, moved, r.stderr)
+		}
+	}
 
 	// Whoever reads the registry by hand finds the CNCF's layout.
 	manifest := fetchURL(t, "http://"+host+"/v2/me/minimal/manifests/1.0", "application/vnd.oci.image.manifest.v1+json")

@@ -36,8 +36,8 @@ func (a *app) findModule(cmd *cobra.Command, name string) (module, runtime.Limit
 
 // loadModule returns the module that name means, wherever a policy is named: a built-in
 // one, an installed one, a file or the folder of a project if the name has a path separator
-// or ends in .wasm, or what an oci:// reference leads to. Built-in names come first, so that they always mean the
-// same.
+// or ends in .wasm, what an oci:// reference leads to, or else the project's in a folder of
+// that name. Built-in names come first, so that they always mean the same.
 func (a *app) loadModule(ctx context.Context, from config.Sources, name string) (module, error) {
 	if p, ok := policies.Get(name); ok {
 		return module{name: p.Name, wasm: p.Wasm}, nil
@@ -46,29 +46,41 @@ func (a *app) loadModule(ctx context.Context, from config.Sources, name string) 
 	case isReference(name):
 		return a.pullModule(ctx, from, name)
 	case isFile(name):
-		return readModule(name)
+		return a.readModule(name)
 	}
 	dir, err := installed.Open(from.Dir)
 	if err != nil {
-		return module{}, unknownPolicy(name, nil)
+		return a.projectModule(name, nil)
 	}
 	p, wasm, err := dir.Load(name)
 	switch {
 	case errors.Is(err, installed.ErrNotInstalled):
 		names, _ := dir.Names() // a directory that cannot be read has none to offer
-		return module{}, unknownPolicy(name, names)
+		return a.projectModule(name, names)
 	case err != nil:
 		return module{}, err
 	}
 	return module{name: p.Name, wasm: wasm}, nil
 }
 
-func unknownPolicy(name string, installed []string) error {
-	if p, err := scaffold.Open(name); err == nil && name != "" {
-		return usagef("policy %q: no such policy is installed: want ./%s for the one in the folder %s", name, p.Dir, p.Dir)
+// projectModule returns the module of the project in the folder of a name that means nothing
+// else.
+func (a *app) projectModule(name string, installed []string) (module, error) {
+	if name != "" && isFolder(name) {
+		p, err := scaffold.Open(name)
+		if err == nil {
+			return a.builtModule(p)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return module{}, fmt.Errorf("policy: %w", err)
+		}
 	}
+	return module{}, unknownPolicy(name, installed)
+}
+
+func unknownPolicy(name string, installed []string) error {
 	known := append(builtinNames(), installed...)
-	return usagef("policy %q: want one that is built in or installed (%s), the path of a module, as in ./my.wasm, or oci://REGISTRY/NAME@sha256:...%s",
+	return usagef("policy %q: want one that is built in or installed (%s), the folder of a project, the path of a module, as in ./my.wasm, or oci://REGISTRY/NAME@sha256:...%s",
 		name, strings.Join(known, ", "), config.DidYouMean(name, known))
 }
 
@@ -83,26 +95,54 @@ func builtinNames() []string {
 func isBuiltin(name string) bool { return slices.Contains(builtinNames(), name) }
 
 // readModule reads a file that has a size a module may have, or that of a project's folder.
-func readModule(path string) (module, error) {
+func (a *app) readModule(path string) (module, error) {
 	if isFolder(path) {
 		p, err := openProject(path)
 		if err != nil {
 			return module{}, err
 		}
-		return builtModule(p)
+		return a.builtModule(p)
 	}
-	wasm, err := readAtMost(path, runtime.DefaultModuleBytes)
+	return a.readModuleFile(path, runtime.DefaultModuleBytes)
+}
+
+// readModuleFile reads a module's file of at most so many bytes, which may be a project's.
+func (a *app) readModuleFile(path string, limit int64) (module, error) {
+	if p, err := scaffold.Open(filepath.Dir(path)); err == nil && filepath.Clean(path) == p.Module() {
+		a.warnStale(p)
+	}
+	wasm, err := readAtMost(path, limit)
 	return module{name: filepath.Base(path), wasm: wasm}, err
 }
 
 // builtModule reads what building a project has made.
-func builtModule(p *scaffold.Project) (module, error) {
+func (a *app) builtModule(p *scaffold.Project) (module, error) {
 	wasm, err := readAtMost(p.Module(), runtime.DefaultModuleBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return module{}, fmt.Errorf("%s is not there yet: \"offhost policy build %s\" makes it", render.Name(p.Module()), render.Name(p.Dir))
 	}
+	a.warnStale(p)
 	return module{name: p.Name, wasm: wasm}, err
 }
+
+// warnStale says that a module is not what its sources say by now.
+func (a *app) warnStale(p *scaffold.Project) {
+	if source := p.Newer(); source != "" {
+		a.log.Warn("the source is newer than the module: offhost policy build", "source", source, "module", p.Module())
+	}
+}
+
+// moduleArg is argCount(1, 1) for a command that takes a policy: in the folder of a project it
+// is that one's.
+func moduleArg(cmd *cobra.Command, args []string) error {
+	if _, err := os.Stat(scaffold.ManifestName); err == nil {
+		return argCount(0, 1)(cmd, args)
+	}
+	return argCount(1, 1)(cmd, args)
+}
+
+// moduleOf is the policy that moduleArg has let pass.
+func moduleOf(args []string) string { return append(args, ".")[0] }
 
 func isFolder(path string) bool {
 	info, err := os.Stat(path)

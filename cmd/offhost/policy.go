@@ -30,7 +30,7 @@ func (a *app) policyCommand() *cobra.Command {
 
 // moduleHelp is for commands that take a policy.
 const moduleHelp = `MODULE is the name of a policy, built in or installed (offhost policy list), the path of
-a .wasm file or of a project's folder, such as ./my-policy, or oci://REGISTRY/NAME@sha256:DIGEST.`
+a .wasm file, a project's folder, by default this one, or oci://REGISTRY/NAME@sha256:DIGEST.`
 
 // loadSwaps returns the module of each swap; one that is named many times is read
 // once.

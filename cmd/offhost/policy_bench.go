@@ -60,19 +60,19 @@ A policy that fails is measured up to there, and the exit code is 1.
 
 func (a *app) policyBenchCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "bench MODULE",
+		Use:   "bench [MODULE]",
 		Short: "Measure what a policy costs, event by event, beside " + benchReference,
 		Long:  policyBenchHelp,
 		Example: `  offhost policy bench ./my.wasm
   offhost policy bench ./my.wasm --events 100000 --policy-config threshold=3
   offhost policy bench sticky-loop --format json`,
-		Args: argCount(1, 1),
+		Args: moduleArg,
 	}
 	f := cmd.Flags()
 	config.AddModuleFlags(f)
 	events := f.Int("events", policybench.DefaultEvents, "how many events to tell, a `number`")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.benchPolicy(cmd.Context(), f, args[0], *events)
+		return a.benchPolicy(cmd.Context(), f, moduleOf(args), *events)
 	}
 	return cmd
 }

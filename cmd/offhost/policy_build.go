@@ -54,13 +54,18 @@ and compiler give the same bytes in any folder.`,
 // openProject reads what a folder says of itself.
 func openProject(dir string) (*scaffold.Project, error) {
 	p, err := scaffold.Open(filepath.Clean(dir))
+	info, missing := os.Stat(dir)
 	switch {
+	case err == nil:
+		return p, nil
+	case errors.Is(missing, fs.ErrNotExist):
+		return nil, usagef("%s is not there: want the folder of a policy, as \"offhost policy new\" writes it", render.Name(dir))
+	case missing == nil && !info.IsDir():
+		return nil, usagef("%s is no folder: want that of a policy, with its %s", render.Name(dir), scaffold.ManifestName)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, usagef("%s has no %s: want the folder of a policy, as \"offhost policy new\" writes it", render.Name(dir), scaffold.ManifestName)
-	case err != nil:
-		return nil, fmt.Errorf("policy: %w", err)
 	}
-	return p, nil
+	return nil, fmt.Errorf("policy: %w", err)
 }
 
 // buildPolicy builds a project's module, loads it, and puts it in its place.
@@ -82,6 +87,9 @@ func (a *app) buildPolicy(ctx context.Context, p *scaffold.Project, system *tool
 	if p.Dir != "." {
 		prompt = render.Name(p.Dir)
 	}
+	if command.Instead != "" {
+		fmt.Fprintf(a.stderr, "%s: using %s\n", render.Sentence(command.Instead), render.Name(command.Args[0]))
+	}
 	fmt.Fprintf(a.stderr, "%s$ %v\n", prompt, command)
 	if err := a.compile(ctx, p.Dir, command); err != nil {
 		return fmt.Errorf("%s: %w; %s", command.Args[0], err, asItWas(p))
@@ -92,6 +100,9 @@ func (a *app) buildPolicy(ctx context.Context, p *scaffold.Project, system *tool
 	}
 	found := map[string]string{}
 	loaded, err := runtime.Load(ctx, built, runtime.Config{Name: p.Name, OnStep: func(s runtime.Step) { found[s.Name] = s.Found }})
+	if errors.Is(err, runtime.ErrImport) && p.Language.Foreign != "" {
+		err = fmt.Errorf("%w: %s", err, p.Language.Foreign)
+	}
 	if err != nil {
 		return fmt.Errorf("%w; %s", err, asItWas(p))
 	}

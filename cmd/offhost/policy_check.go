@@ -98,11 +98,11 @@ type moduleCheck struct {
 
 func (a *app) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "check MODULE",
+		Use:     "check [MODULE]",
 		Short:   "Load a policy module and check that it keeps to the ABI",
 		Long:    checkHelp(),
 		Example: checkExamples,
-		Args:    argCount(1, 1),
+		Args:    moduleArg,
 	}
 	var c moduleCheck
 	f := cmd.Flags()
@@ -121,7 +121,7 @@ func (a *app) checkCommand() *cobra.Command {
 		if err := c.check(); err != nil {
 			return err
 		}
-		c.name, c.text, c.again = args[0], s.Format == config.FormatText, flagsAgain(f)
+		c.name, c.text, c.again = moduleOf(args), s.Format == config.FormatText, flagsAgain(f)
 		return a.checkModule(cmd.Context(), c, s)
 	}
 	return cmd

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -52,16 +51,16 @@ read; the exit code is 1 for what is no WebAssembly module.
 
 func (a *app) policyInspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "inspect MODULE",
+		Use:   "inspect [MODULE]",
 		Short: "Show what a policy module is, exports, imports, memory and all",
 		Long:  inspectHelp + "\n\n" + moduleHelp,
 		Example: `  offhost policy inspect ./my.wasm
   offhost policy inspect sticky-loop --format json | jq .exports`,
-		Args: argCount(1, 1),
+		Args: moduleArg,
 	}
 	config.AddPolicyFlags(cmd.Flags())
 	format := cmd.Flags().String("format", config.FormatText, "`form` of the output: text or json")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.inspectModule(cmd, args[0], *format) }
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.inspectModule(cmd, moduleOf(args), *format) }
 	return cmd
 }
 
@@ -75,8 +74,7 @@ func (a *app) inspectModule(cmd *cobra.Command, name, format string) error {
 	}
 	var m module
 	if isFile(name) && !isFolder(name) { // of any size
-		m.name = filepath.Base(name)
-		m.wasm, err = readAtMost(name, maxInspected)
+		m, err = a.readModuleFile(name, maxInspected)
 	} else {
 		m, err = a.loadModule(cmd.Context(), from, name)
 	}

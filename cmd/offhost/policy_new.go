@@ -21,7 +21,7 @@ rank, and the comment above it has other rules to try; as it is, the component t
 called longest ago goes first.
 
 LANGUAGE is one of ` + strings.Join(scaffold.Languages(), ", ") + `. NAME is
-lower-case letters and digits, words joined by -, a letter first. There must be nothing of
+lower-case letters and digits, words joined by - or _, a letter first. There must be nothing of
 that name, or an empty folder.`,
 		Example: `  offhost policy new --lang c my-policy
   offhost policy build my-policy

@@ -15,6 +15,7 @@ import (
 	"github.com/offhost/offhost/cmd/offhost/internal/installed"
 	"github.com/offhost/offhost/cmd/offhost/internal/oci"
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
+	"github.com/offhost/offhost/cmd/offhost/internal/scaffold"
 	"github.com/offhost/offhost/host/units"
 	"github.com/offhost/offhost/policies"
 	"github.com/offhost/offhost/runtime/meter"
@@ -165,7 +166,7 @@ func language(o *meter.Outline) string {
 
 func (a *app) policyInstallCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "install MODULE",
+		Use:   "install [MODULE]",
 		Short: "Keep a module under a name, by which it can be run from now on",
 		Long: `Copies a module into the policy directory. From then on its name is enough wherever a
 policy is named: --policy, --swap, policy.module in offhost.yaml, and the commands here.
@@ -179,12 +180,14 @@ offhost/policies below $XDG_DATA_HOME, which is ~/.local/share where it is not s
 		Example: `  offhost policy install ./my.wasm
   offhost policy install oci://ghcr.io/me/my@sha256:... --name theirs
   offhost run flux-bf16 --policy theirs`,
-		Args: argCount(1, 1),
+		Args: moduleArg,
 	}
 	config.AddPolicyFlags(cmd.Flags())
-	name := cmd.Flags().String("name", "", "`name` of the policy (default: the file's, or the last part of the reference's)")
+	name := cmd.Flags().String("name", "", "`name` of the policy (default: the project's, the file's, or the last part of the reference's)")
 	replace := cmd.Flags().Bool("replace", false, "let it take the place of another module that has the name")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.installPolicy(cmd, args[0], *name, *replace) }
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.installPolicy(cmd, moduleOf(args), *name, *replace)
+	}
 	return cmd
 }
 
@@ -219,7 +222,7 @@ func (a *app) installPolicy(cmd *cobra.Command, module, name string, replace boo
 	source := m.source
 	if source == "" {
 		source = module
-		if isFile(module) {
+		if isFile(module) || isFolder(module) {
 			if source, err = filepath.Abs(module); err != nil {
 				return err
 			}
@@ -236,8 +239,12 @@ func (a *app) installPolicy(cmd *cobra.Command, module, name string, replace boo
 	return err
 }
 
-// nameOf is the name that a module is installed under when none is given.
+// nameOf is the name that a module is installed under when none is given: a project's is the
+// one in its manifest.
 func nameOf(module string) string {
+	if p, err := scaffold.Open(module); err == nil && module != "" {
+		return p.Name
+	}
 	if ref, err := oci.ParseReference(module); err == nil && isReference(module) {
 		return ref.Base()
 	}

@@ -124,21 +124,8 @@ func (a *app) underTest(cmd *cobra.Command, name, expect string) (module, []stri
 				filepath.Join(scaffold.TestFolder, "*"+scaffold.TestSuffix), traceFlag, expectFlag, updateFlag)
 		}
 	}
-	m, err := builtModule(p)
-	if err != nil {
-		return module{}, nil, err
-	}
-	if newer(p.Source(), p.Module()) {
-		a.log.Warn("the source is newer than the module: offhost policy build", "source", p.Source(), "module", p.Module())
-	}
-	return m, files, nil
-}
-
-// newer reports whether a file was written after another one.
-func newer(path, than string) bool {
-	x, err1 := os.Stat(path)
-	y, err2 := os.Stat(than)
-	return err1 == nil && err2 == nil && x.ModTime().After(y.ModTime())
+	m, err := a.builtModule(p)
+	return m, files, err
 }
 
 // settingsOf are the settings that flags give, in the order in which files have them.

@@ -42,14 +42,8 @@ pub const NONE: u32 = u32::MAX;
 /// The largest window that a host asks for, in bytes.
 pub const MAX_WINDOW: usize = 67_840;
 
-const EVENT_SIZE: u32 = 128;
-const EVENT_AREA: usize = 256;
-const DECISION_AREA: usize = 2048;
-const MIN_WINDOW: usize = 4096;
-const MAX_BLOB: usize = 64 << 10;
-
 /// What an event tells. There may be more kinds than are named here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
 pub struct Kind(pub u16);
 
@@ -71,7 +65,7 @@ impl Kind {
 }
 
 /// Bits about the component of an event. There may be more than are named here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
 pub struct Flags(pub u16);
 
@@ -109,7 +103,7 @@ impl BitAnd for Flags {
 }
 
 /// An event's fields. Sizes are bytes of device memory; what an event does not use is 0.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Fields {
     /// What is told.
@@ -600,17 +594,30 @@ macro_rules! about {
 
 /// Defines the exports of a policy: `policy!(Type = initial value)`, and
 /// `policy!(Type = initial value, state)` for one that is a [`State`], too. The value is a
-/// static's.
+/// static's. Natively, as for the policy's own tests, nothing is defined.
 #[macro_export]
 macro_rules! policy {
     ($type:ty = $init:expr) => {
+        #[cfg(target_arch = "wasm32")]
         static mut POLICY: $type = $init;
 
+        // Natively there is nothing to export, and what a policy consists of is in use all the same.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = {
+            #[allow(dead_code)]
+            fn policy() -> impl $crate::Policy {
+                let policy: $type = $init;
+                policy
+            }
+        };
+
+        #[cfg(target_arch = "wasm32")]
         #[no_mangle]
         extern "C" fn offhost_v1_buffer(size: u32) -> u32 {
             $crate::guest::lend(size)
         }
 
+        #[cfg(target_arch = "wasm32")]
         #[no_mangle]
         extern "C" fn offhost_v1_event(len: u32) -> i32 {
             // One event at a time, on one thread.
@@ -620,11 +627,13 @@ macro_rules! policy {
     ($type:ty = $init:expr, state) => {
         $crate::policy!($type = $init);
 
+        #[cfg(target_arch = "wasm32")]
         #[no_mangle]
         extern "C" fn offhost_v1_save() -> i32 {
             unsafe { $crate::guest::save(&*core::ptr::addr_of!(POLICY)) }
         }
 
+        #[cfg(target_arch = "wasm32")]
         #[no_mangle]
         extern "C" fn offhost_v1_restore(len: u32) -> i32 {
             unsafe { $crate::guest::restore(&mut *core::ptr::addr_of_mut!(POLICY), len) }
@@ -639,6 +648,12 @@ pub mod guest {
     use super::*;
     use core::ptr::{addr_of, addr_of_mut};
     use core::slice;
+
+    const EVENT_SIZE: u32 = 128;
+    const EVENT_AREA: usize = 256;
+    const DECISION_AREA: usize = 2048;
+    const MIN_WINDOW: usize = 4096;
+    const MAX_BLOB: usize = 64 << 10;
 
     #[repr(C, align(8))]
     struct Window([u8; MAX_WINDOW]);
@@ -723,14 +738,13 @@ mod tests {
 
     #[test]
     fn layout() {
-        assert_eq!(core::mem::size_of::<Fields>(), EVENT_SIZE as usize);
+        assert_eq!(core::mem::size_of::<Fields>(), 128);
         assert_eq!(core::mem::size_of::<Decision>(), 16);
     }
 
     #[test]
     fn configuration() {
-        let mut fields: Fields = unsafe { core::mem::zeroed() };
-        fields.kind = Kind::CONFIG;
+        let fields = Fields { kind: Kind::CONFIG, ..Fields::default() };
         let e = Event::new(&fields, b"a=1\nab=x=y\nbig=18446744073709551616\nempty=\n");
         assert_eq!(e.config("ab"), Some(&b"x=y"[..]));
         assert_eq!(e.config("b"), None);

@@ -36,7 +36,7 @@ type Config struct {
 	PlainHTTP bool
 	Timeout   time.Duration // of a Pull or a Push, in all
 	UserAgent string
-	Log       *slog.Logger // is told what is wrong with the cache; nil: nobody is
+	Log       *slog.Logger // is told what is wrong with the cache, and of a tag that was moved; nil: nobody is
 }
 
 // A Remote pulls modules from registries and pushes them there.

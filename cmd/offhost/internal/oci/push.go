@@ -46,8 +46,12 @@ func (r *Remote) push(ctx context.Context, ref Reference, wasm []byte, file stri
 	if name == "" {
 		name = manifest.Digest.String()
 	}
+	old, unknown := conn.repo.Resolve(ctx, name) // as a rule it is new, and there is nothing
 	if err := conn.repo.Manifests().PushReference(ctx, manifest.Descriptor, bytes.NewReader(manifest.data), name); err != nil {
 		return ref, explain(err)
+	}
+	if unknown == nil && old.Digest != manifest.Digest {
+		r.cfg.Log.Warn("the tag led to another artifact before", "reference", ref, "digest", old.Digest)
 	}
 	return ref.pin(manifest.Digest), nil
 }

@@ -19,6 +19,9 @@ type Language struct {
 	Native  []string
 	Files   [][2]string // what else is in the project, and what it is for
 	Ignored []string    // folders that its tools leave behind
+	// Foreign says what it means when the host refuses what a module imports; empty: nothing
+	// that is peculiar to the language.
+	Foreign string
 }
 
 func (l *Language) String() string { return l.Name }
@@ -40,14 +43,16 @@ var languages = []*Language{
 	},
 	{
 		Name: "zig", Title: "Zig", Source: "policy.zig",
-		Native:  []string{"zig build", "cp zig-out/bin/NAME.wasm ."},
+		Native:  []string{"zig build", "cp zig-out/bin/policy.wasm NAME.wasm"},
 		Files:   [][2]string{{"build.zig", "for zig build"}},
 		Ignored: []string{".zig-cache", "zig-out"},
 	},
 	{
 		Name: "go", Title: "Go", Aliases: []string{"golang"}, Source: "main.go",
-		Native: []string{"GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o NAME.wasm ."},
+		Native: []string{"GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags='-w -buildid=' -o NAME.wasm ."},
 		Files:  [][2]string{{"go.mod", "for go, which finds the SDK by its replace directive"}},
+		Foreign: "fmt, os, log and what imports them want files, which a policy has not: " +
+			"want strconv for numbers, and the SDK's Log for a line in the log",
 	},
 	{
 		Name: "assemblyscript", Title: "AssemblyScript", Aliases: []string{"as"}, Source: "policy.ts",

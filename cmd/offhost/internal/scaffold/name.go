@@ -12,7 +12,7 @@ import (
 const maxName = 64
 
 var (
-	nameForm = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+	nameForm = regexp.MustCompile(`^[a-z][a-z0-9]*([-_][a-z0-9]+)*$`)
 	// devices cannot be names of files on Windows, whatever follows the dot.
 	devices = regexp.MustCompile(`^(con|prn|aux|nul|com[0-9]|lpt[0-9])$`)
 )
@@ -20,7 +20,7 @@ var (
 // CheckName says why a project cannot have a name. Each name that passes is one of a
 // folder and a file on every system, of a crate, a Go module and an npm package.
 func CheckName(name string) error {
-	const want = "want lower-case letters a to z and digits, words joined by -, a letter first, at most 64 characters, as in my-policy"
+	const want = "want lower-case letters a to z and digits, words joined by - or _, a letter first, at most 64 characters, as in my-policy"
 	switch {
 	case len(name) > maxName:
 		return fmt.Errorf("name %.20q... has %d characters: %s", name, len(name), want)

@@ -1,15 +1,19 @@
 package scaffold
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/offhost/offhost/cmd/offhost/internal/config"
 )
 
 // ManifestName is the file that makes a folder a project.
@@ -51,6 +55,37 @@ func (p *Project) Tests() ([]string, error) {
 	return paths, nil
 }
 
+// maxSources is how many files of a project are looked at to see whether one is new.
+const maxSources = 10_000
+
+// Newer returns the path of a source that was written after the module, empty if there is
+// none, or no module. Sources are what ends as the file with the rule does, the SDK's included.
+func (p *Project) Newer() string {
+	module, err := os.Stat(p.Module())
+	if err != nil {
+		return ""
+	}
+	found, looked := "", 0
+	_ = filepath.WalkDir(p.Dir, func(path string, d fs.DirEntry, err error) error { // what cannot be read is not built from, either
+		looked++
+		switch {
+		case looked > maxSources:
+			return fs.SkipAll
+		case err != nil:
+			return nil
+		case d.IsDir() && path != p.Dir && (strings.HasPrefix(d.Name(), ".") || slices.Contains(p.Language.Ignored, d.Name())):
+			return fs.SkipDir
+		case d.Type().IsRegular() && filepath.Ext(path) == filepath.Ext(p.Language.Source):
+			if info, err := d.Info(); err == nil && info.ModTime().After(module.ModTime()) {
+				found = path
+				return fs.SkipAll
+			}
+		}
+		return nil
+	})
+	return found
+}
+
 // maxManifest is far more than two short lines and what is said about them.
 const maxManifest = 16 << 10
 
@@ -81,24 +116,25 @@ func parse(data []byte) (*Project, error) {
 	if len(data) > maxManifest {
 		return nil, fmt.Errorf("larger than %d bytes, want two lines: name and language", maxManifest)
 	}
-	var manifest struct {
-		Name     string
-		Language string
-	}
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	d.KnownFields(true)
-	if err := d.Decode(&manifest); err != nil && !errors.Is(err, io.EOF) {
+	var manifest map[string]string
+	if err := yaml.Unmarshal(data, &manifest); err != nil {
 		return nil, fmt.Errorf("want two lines, name and language: %w", err)
 	}
-	if manifest.Name == "" || manifest.Language == "" {
+	keys := []string{"name", "language"}
+	for _, key := range slices.Sorted(maps.Keys(manifest)) {
+		if !slices.Contains(keys, key) {
+			return nil, fmt.Errorf("key %.40q is unknown: want name and language%s", key, config.DidYouMean(key, keys))
+		}
+	}
+	if manifest["name"] == "" || manifest["language"] == "" {
 		return nil, errors.New("want two lines, name and language")
 	}
-	if err := CheckName(manifest.Name); err != nil {
+	if err := CheckName(manifest["name"]); err != nil {
 		return nil, err
 	}
-	language, err := FindLanguage(manifest.Language)
+	language, err := FindLanguage(manifest["language"])
 	if err != nil {
 		return nil, err
 	}
-	return &Project{Name: manifest.Name, Language: language}, nil
+	return &Project{Name: manifest["name"], Language: language}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/scaffold"
 )
@@ -22,7 +23,7 @@ func language(t testing.TB, name string) *scaffold.Language {
 }
 
 func TestNames(t *testing.T) {
-	for _, name := range []string{"a", "my-policy", "l2", "x-1-y", strings.Repeat("a", 64)} {
+	for _, name := range []string{"a", "my-policy", "my_policy", "l2", "x-1-y", strings.Repeat("a", 64)} {
 		if err := scaffold.CheckName(name); err != nil {
 			t.Errorf("%v, want it taken", err)
 		}
@@ -170,6 +171,7 @@ func TestManifests(t *testing.T) {
 		"name: mine":                           "want two lines",
 		"name: ../x\nlanguage: c":              `name "../x"`,
 		"name: mine\nlanguage: cobol":          `language "cobol"`,
+		"name: mine\nlangage: c":               `key "langage" is unknown: want name and language; did you mean "language"?`,
 		"name: mine\nlanguage: c\ncolour: red": "colour",
 		"name: [a, b]\nlanguage: c":            "want two lines",
 		"name: a\nname: b\nlanguage: c":        "want two lines",
@@ -196,5 +198,44 @@ func TestAManifestIsAFile(t *testing.T) {
 	}
 	if _, err := scaffold.Open(dir); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("got %v, want that it is not a regular file", err)
+	}
+}
+
+// A module is older than a source that was written after it, whichever file that is.
+func TestNewer(t *testing.T) {
+	p, err := scaffold.New(t.TempDir(), "mine", language(t, "zig"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Newer(); got != "" {
+		t.Errorf("%s is newer than a module that is not there", got)
+	}
+	if err := os.WriteFile(p.Module(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	at := func(after time.Duration, path string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if f, err := os.OpenFile(path, os.O_CREATE, 0o600); err != nil || f.Close() != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, now.Add(after), now.Add(after)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at(time.Minute, p.Module())
+	for _, path := range []string{"README.md", ".zig-cache/made.zig", "test/loop.expect"} {
+		at(time.Hour, filepath.Join(p.Dir, path))
+		if got := p.Newer(); got != "" {
+			t.Errorf("%s is newer, and the module does not come from it", got)
+		}
+	}
+	other := filepath.Join(p.Dir, "lib", "other.zig")
+	at(time.Hour, other)
+	if got := p.Newer(); got != other {
+		t.Errorf("%q is newer, want %s", got, other)
 	}
 }

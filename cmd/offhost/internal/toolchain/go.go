@@ -32,7 +32,7 @@ func (s *System) findGo(ctx context.Context, p *scaffold.Project) (*Command, err
 	}
 	return &Command{
 		Env:    env,
-		Args:   []string{"go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", built(p), "."},
+		Args:   []string{"go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-w -buildid=", "-o", built(p), "."},
 		Output: built(p),
 	}, nil
 }

@@ -33,11 +33,15 @@ func (s *System) findRust(ctx context.Context, p *scaffold.Project) (*Command, e
 		if dir != "" {
 			env = append([]string{"RUSTC=" + rustc}, env...)
 		}
-		return &Command{
+		c := &Command{
 			Env:    env,
 			Args:   []string{cargo, "build", "--quiet", "--release", "--target", rustTarget, "--target-dir", "target"},
 			Output: filepath.Join("target", rustTarget, "release", "policy.wasm"),
-		}, nil
+		}
+		if why != nil {
+			c.Instead = why.Error()
+		}
+		return c, nil
 	}
 	if why == nil {
 		why = missingf("no compiler for Rust was found: want cargo and rustc, with the target %s", rustTarget)

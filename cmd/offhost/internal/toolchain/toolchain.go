@@ -24,6 +24,8 @@ type Command struct {
 	Env    []string // KEY=value, beside the environment
 	Args   []string // the program and its arguments
 	Output string   // where the module is then, by path in the project's folder
+	// Instead says what is wrong with another compiler, which comes first; empty if none does.
+	Instead string
 }
 
 // String is the command as one would type it.

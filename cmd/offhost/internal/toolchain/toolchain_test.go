@@ -114,6 +114,7 @@ func TestFind(t *testing.T) {
 		has            []string
 		says           map[string]string
 		want           string // the command, or the error
+		instead        string // what is wrong with the compiler that comes first
 		install        string // what is to be installed, if anything
 	}{
 		{name: "clang", language: "c", has: []string{"clang", "/usr/lib/llvm-14/bin/wasm-ld"},
@@ -144,9 +145,10 @@ func TestFind(t *testing.T) {
 		{name: "rustup without the target", language: "rust", has: []string{"cargo", "rustc", "rustup"}, says: rustc("rustc", "/r"),
 			want: "rustc 1.63.0 has no libraries for WebAssembly, the target wasm32-unknown-unknown", install: "rustup target add wasm32-unknown-unknown"},
 		{name: "rustup without the target, and Debian's with it", language: "rust",
-			has:  []string{"cargo", "rustc", "rustup", "/usr/bin/cargo", "/usr/bin/rustc", "/usr/lib/rustlib/wasm32-unknown-unknown", "wasm-ld-14"},
-			says: both(rustc("rustc", "/r"), rustc("/usr/bin/rustc", "/usr")),
-			want: "RUSTC=/usr/bin/rustc CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-14 /usr/bin/cargo build --quiet --release --target wasm32-unknown-unknown --target-dir target"},
+			has:     []string{"cargo", "rustc", "rustup", "/usr/bin/cargo", "/usr/bin/rustc", "/usr/lib/rustlib/wasm32-unknown-unknown", "wasm-ld-14"},
+			says:    both(rustc("rustc", "/r"), rustc("/usr/bin/rustc", "/usr")),
+			instead: "rustc 1.63.0 has no libraries for WebAssembly, the target wasm32-unknown-unknown",
+			want:    "RUSTC=/usr/bin/rustc CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-14 /usr/bin/cargo build --quiet --release --target wasm32-unknown-unknown --target-dir target"},
 		{name: "Debian's without a linker", language: "rust", has: []string{"cargo", "rustc", "/usr/lib/rustlib/wasm32-unknown-unknown", "wasm-ld-19"},
 			says: rustc("rustc", "/usr"), want: "rustc 1.63.0 has no linker for WebAssembly: want wasm-ld of LLVM 14", install: "apt-get install lld-14"},
 		{name: "Debian's without the target", language: "rust", has: []string{"cargo", "rustc"}, says: rustc("rustc", "/usr"),
@@ -162,11 +164,11 @@ func TestFind(t *testing.T) {
 			install: "apt-get install python3-venv"},
 
 		{name: "go", language: "go", has: []string{"go"}, says: map[string]string{"go version": "go version go1.26.8 linux/amd64"},
-			want: "GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o build/mine.wasm ."},
+			want: "GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags='-w -buildid=' -o build/mine.wasm ."},
 		{name: "a go of its own", language: "go", has: []string{"go"}, says: map[string]string{"go version": "go version devel go1.28-abcdef linux/amd64"},
-			want: "GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o build/mine.wasm ."},
+			want: "GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags='-w -buildid=' -o build/mine.wasm ."},
 		{name: "a workspace around it", language: "go", has: []string{"go"}, says: map[string]string{"go version": "go version go1.24 linux/amd64", "go env GOWORK": "/home/me/go.work"},
-			want: "GOOS=wasip1 GOARCH=wasm GOWORK=off go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o build/mine.wasm ."},
+			want: "GOOS=wasip1 GOARCH=wasm GOWORK=off go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags='-w -buildid=' -o build/mine.wasm ."},
 		{name: "an old go", language: "go", has: []string{"go"}, says: map[string]string{"go version": "go version go1.19.8 linux/amd64"}, want: "go is go1.19.8: want go1.24 or later",
 			install: "# go: https://go.dev/dl"},
 
@@ -182,8 +184,8 @@ func TestFind(t *testing.T) {
 				system.OS, system.Release = c.os, nil
 			}
 			command, err := system.Find(t.Context(), project(t, c.language, "some where"))
-			if err == nil && (command.String() != c.want || c.install != "" || command.Output == "") {
-				t.Errorf("%v, want %s", command, c.want)
+			if err == nil && (command.String() != c.want || c.install != "" || command.Output == "" || command.Instead != c.instead) {
+				t.Errorf("%v (%s), want %s (%s)", command, command.Instead, c.want, c.instead)
 			}
 			if err == nil {
 				return

@@ -31,7 +31,7 @@ func (s *System) findZig(ctx context.Context, p *scaffold.Project) (*Command, er
 		}
 		return &Command{
 			Args:   append(zig, "build"),
-			Output: filepath.Join("zig-out", "bin", p.Name+".wasm"),
+			Output: filepath.Join("zig-out", "bin", "policy.wasm"),
 		}, nil
 	}
 	return nil, why

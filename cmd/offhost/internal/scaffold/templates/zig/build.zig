@@ -1,4 +1,4 @@
-// zig build writes zig-out/bin/{{.Name}}.wasm. Zig 0.15.
+// zig build writes zig-out/bin/policy.wasm. Zig 0.15.
 const std = @import("std");
 
 pub fn build(b: *std.Build) void {
@@ -10,12 +10,12 @@ pub fn build(b: *std.Build) void {
     });
     const offhost = b.createModule(.{ .root_source_file = b.path("sdk/offhost.zig") });
     const policy = b.addExecutable(.{
-        .name = "{{.Name}}",
+        .name = "policy",
         .root_module = b.createModule(.{
             .root_source_file = b.path("policy.zig"),
             .target = target,
-            .optimize = .ReleaseFast,
-            .strip = true,
+            .optimize = .ReleaseSafe, // checks overflow and bounds, for some percent of fuel
+            .strip = true, // false names functions in a fault, in 60 times the bytes
             .imports = &.{.{ .name = "offhost", .module = offhost }},
         }),
     });
