@@ -30,6 +30,16 @@ const goMod = `module github.com/offhost/offhost/abi/sdk/go
 go 1.24
 `
 
+// vendored are paths of offhost's own tree, as the pages have them, and what they are in a
+// project that has the SDK in its folder sdk.
+var vendored = strings.NewReplacer(
+	"-Iabi -Iabi/sdk/c ", "-Isdk ",
+	"=abi/sdk/zig/", "=sdk/",
+	`"./abi/sdk/assemblyscript/`, `"./sdk/`,
+	"(../../SPEC.md)", "(SPEC.md)",
+	"(../../../", "(https://github.com/offhost/offhost/tree/main/",
+)
+
 // Files returns the SDK of a language ("c", "rust", "zig", "go" or "assemblyscript") with
 // the ABI's description, by slash-separated path in a folder of its own: what a policy
 // needs to be built, nothing else.
@@ -46,6 +56,9 @@ func Files(language string) (map[string][]byte, error) {
 			return err
 		}
 		data, err := files.ReadFile(name)
+		if path.Ext(name) == ".md" {
+			data = []byte(vendored.Replace(string(data)))
+		}
 		out[strings.TrimPrefix(path.Clean(name), language+"/")] = data
 		return err
 	})
