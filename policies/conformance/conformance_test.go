@@ -53,6 +53,7 @@ func TestAFaultIsFoundByTheCheckThatIsForIt(t *testing.T) {
 	}{
 		{"honest", "", "", 0, ""},
 		{"narrow", "", "", 0, ""},
+		{"selfless", "", "", 0, ""},
 		{"random", "determinism", "differs", 3, "another seed of random bytes"},
 		{"unknown-op", "answers", "answer", 4, "operation 9 is unknown"},
 		{"unknown-component", "answers", "answer", 8, "component 4000 is unknown"},

@@ -59,6 +59,9 @@ func judgeRejected(b *bench, log *Log) (f *Finding, err error) {
 				return k.code == abi.RejectInUse || k.code == abi.RejectNoRoom || ev.Kind == abi.End && k.code == abi.RejectKept
 			})
 		}
+		if ev.Kind == abi.Call || ev.Kind == abi.Need { // room is asked for something else
+			forget(func(k refusal) bool { return k.code == abi.RejectAskedFor && k.component != ev.Component })
+		}
 		if ev.Kind != abi.Rejected {
 			forget(func(k refusal) bool {
 				return k.component == ev.Component && changed(k.code, ev) || k.code == abi.RejectNoRoom && ev.Free > free
