@@ -63,6 +63,16 @@ __attribute__((import_module("env"), import_name("clock"))) uint64_t clock(void)
 	}
 }
 
+// A compiler that ends well and writes nothing has failed all the same.
+func TestABuildThatLeavesNothing(t *testing.T) {
+	sh := shell{dir: t.TempDir()}
+	sh.succeeds(t, "policy", "new", "--lang", "c", "mine")
+	writeFile(t, string(readFile(t, sh.dir, "mine/compile_flags.txt"))+"-fsyntax-only\n", sh.dir, "mine/compile_flags.txt")
+	if r := sh.builds(t, "mine"); r.code != 1 || !strings.Contains(r.stderr, "has succeeded and left no module") {
+		t.Errorf("exit code %d, want 1: %s", r.code, r.stderr)
+	}
+}
+
 // Without a compiler it is said what to install.
 func TestABuildWithoutACompiler(t *testing.T) {
 	sh := shell{dir: t.TempDir()}

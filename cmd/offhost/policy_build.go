@@ -96,7 +96,7 @@ func (a *app) buildPolicy(ctx context.Context, p *scaffold.Project, system *tool
 	}
 	built, err := readAtMost(output, runtime.DefaultModuleBytes)
 	if err != nil {
-		return fmt.Errorf("%s has succeeded and left no module: %w", command.Args[0], err)
+		return fmt.Errorf("%s has succeeded and left no module: %v", command.Args[0], err) // the command was not used wrongly
 	}
 	found := map[string]string{}
 	loaded, err := runtime.Load(ctx, built, runtime.Config{Name: p.Name, OnStep: func(s runtime.Step) { found[s.Name] = s.Found }})
