@@ -17,8 +17,8 @@ type Report struct {
 	// TookOver are the policies that swaps exchanged it for, in order, the first MostTookOver
 	// of them; Swaps counts all.
 	TookOver []Policy `json:"took_over,omitempty"`
-	Device string `json:"device"`
-	Scale  string `json:"scale,omitempty"` // of sizes and times, when they are smaller than the trace's
+	Device   string   `json:"device"`
+	Scale    string   `json:"scale,omitempty"` // of sizes and times, when they are smaller than the trace's
 
 	BudgetBytes int64 `json:"budget_bytes"`
 	// The link is what the policy is told and baselines are simulated with, and on sim
