@@ -327,11 +327,14 @@ func (a *app) concludeCheck(c *moduleCheck, r *conformance.Report) error {
 			return err
 		}
 	case r.Passed():
-		end := "The module keeps to the ABI."
-		if n := r.Count(conformance.Warned); n > 0 {
-			end = fmt.Sprintf("The module keeps to the ABI, with %s.", render.Count(int64(n), "warning"))
+		end := "The module keeps to the ABI"
+		if c.log != nil || len(c.only) > 0 {
+			end = "Nothing is wrong, as far as was looked"
 		}
-		if _, err := fmt.Fprintln(a.stdout, end); err != nil {
+		if n := r.Count(conformance.Warned); n > 0 {
+			end += ", with " + render.Count(int64(n), "warning")
+		}
+		if _, err := fmt.Fprintln(a.stdout, end+"."); err != nil {
 			return err
 		}
 	case c.found.FaultLog != nil:
