@@ -37,7 +37,10 @@ is. When there is no compiler, it says what to install on this system.
 
 What comes of it is loaded as "offhost run" would. If it fails at that, or does not compile,
 the module that was there before stays as it is, and the exit code is 1. The same sources
-and compiler give the same bytes in any folder.`,
+and compiler give the same bytes in any folder.
+
+Building may run code of the project's (build.rs, build.zig, what npm installed) with your
+rights: look at a folder from elsewhere first, or take the module that its author built.`,
 		Example: `  offhost policy build my-policy
   cd my-policy && offhost policy build`,
 		Args: argCount(0, 1),
