@@ -49,10 +49,12 @@ to do (--seed chooses them). Each ends in
   FAIL     it does not keep to the ABI
 
 and with what was found. Most modules are done in a second or two, those of several
-megabytes take half a minute; --quick makes fewer and shorter logs.
+megabytes or that spend most of their fuel take half a minute; --quick makes fewer and
+shorter logs. An interrupt ends it at once, with exit code 1 as everywhere, and leaves no
+log.
 
-The first check that fails leaves a minimal log that shows the fault in a file,
-NAME.fault.jsonl in the working directory or where --fault says; a file that is there is
+The first check that fails leaves a log that shows the fault, as short as a few seconds
+find one, in a file, NAME.fault.jsonl in the working directory or where --fault says; a file that is there is
 replaced. "offhost policy check --events FILE MODULE" tells it to the module again, or to
 the next version of it, and judges that alone. The format is described in
 policies/conformance/FORMAT.md, so that logs can be written by hand.

@@ -29,8 +29,18 @@ type bench struct {
 	cfg    Config
 	config []byte // CONFIG's payload
 	loaded map[manner]*runtime.Policy
-	told   int // events, by all instances
+	// effort is what was spent so far, by all instances: a measure of time that is the same on
+	// every machine. thirsty is the part that finding out about ends has taken.
+	effort, thirsty uint64
 }
+
+// What telling an event takes beside the fuel that is spent on it, of which two units are some
+// nanosecond: on a bench, and on a stage, where a host acts upon the answer.
+const (
+	benchEffort = 1_000
+	stageEffort = 20_000
+	stepEffort  = 1_000 // to put a step into another log
+)
 
 // The world in which logs are made.
 const (
@@ -139,7 +149,7 @@ func (b *bench) follow(m manner, log *Log, see func(*reply) bool) error {
 	var saved []byte
 	var ev abi.Event // the policy is told one of them at a time
 	goOn := func(i int) (bool, error) {
-		if b.told++; b.told%256 == 0 && b.ctx.Err() != nil {
+		if b.ctx.Err() != nil { // at each event: one of plenty of fuel takes a second
 			return false, context.Cause(b.ctx)
 		}
 		s := &log.Steps[i]
@@ -162,6 +172,7 @@ func (b *bench) follow(m manner, log *Log, see func(*reply) bool) error {
 			r.accepted, err = p.Restore(blob)
 		}
 		r.fuel, r.memory = p.FuelUsed()-before, p.MemoryBytes()
+		b.effort += benchEffort + r.fuel*b.part()/2
 		if err != nil && !errors.As(err, &r.fault) {
 			return false, err
 		}

@@ -204,6 +204,55 @@ func TestAHostSaysNothingThatNoHostSays(t *testing.T) {
 	}
 }
 
+// A module that fails only after a great many events, each of which takes its time, leaves
+// logs that show what was found, however little of them can be left out.
+func TestWhatTakesTensOfThousandsOfEventsIsShownAgain(t *testing.T) {
+	wasm := faulty(t, "bump")
+	r, err := Run(context.Background(), wasm, Config{Quick: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for _, v := range r.Verdicts {
+		if v.Result != Failed {
+			continue
+		}
+		failed++
+		again, err := Replay(context.Background(), wasm, v.Log, Config{Quick: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := again.Verdicts[0]; got.Finding == nil || got.Finding.Text != v.Finding.Text {
+			t.Errorf("%s: %s; of %d steps, told again: %v %q", v.Check, v.Finding.Text, len(v.Log.Steps), got.Result, got.Found)
+		}
+		if v.Check == "fuel" && (v.Finding.Class != "trap" || len(v.Log.Steps) < 20_000) {
+			t.Errorf("fuel: %s, in %d steps; want a trap after tens of thousands", v.Finding.Text, len(v.Log.Steps))
+		}
+	}
+	if failed != 2 {
+		t.Errorf("%d checks fail, want fuel and growth", failed)
+	}
+}
+
+// An interrupt ends what takes long, wherever it is: there is no event that is told for long
+// after it.
+func TestAnInterruptEndsALongLog(t *testing.T) {
+	for _, name := range []string{"growth", "fuel"} {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		enough := errors.New("enough")
+		told := 0
+		_, err := Run(ctx, faulty(t, "bump"), Config{Only: []string{name}, OnProgress: func(check string, part float64) {
+			if check == name {
+				told++
+				cancel(enough)
+			}
+		}})
+		if !errors.Is(err, enough) || told != 1 {
+			t.Errorf("%s: %v, told of its progress %d times, want the context's cause and once", name, err, told)
+		}
+	}
+}
+
 // What a module does at a size that it does not reach with its own fuel is remarked on: a log
 // of it would show something else.
 func TestWhatIsOutOfReachIsNoFailure(t *testing.T) {

@@ -57,7 +57,7 @@ func (b *bench) thirst(log *Log, f *Finding) error {
 	}
 	var at string
 	var spent, all uint64
-	ended := false
+	ended, begun := false, b.effort
 	err := b.follow(manner{plenty: true}, log, func(r *reply) bool {
 		all += r.fuel
 		if r.index == f.Step {
@@ -65,6 +65,7 @@ func (b *bench) thirst(log *Log, f *Finding) error {
 		}
 		return r.fault == nil && r.index < f.Step && all < maxSpent/b.part()
 	})
+	b.thirsty += b.effort - begun
 	if err == nil && ended {
 		f.dry = true
 		f.Text = fmt.Sprintf("%s takes %s fuel", at, thousands(spent*b.part()))
@@ -200,7 +201,7 @@ func (s *suite) runFuel(o *outcome) error {
 					return err
 				}
 				if f.same(g) {
-					o.fail(f, source{log: log, script: sc})
+					o.fail(g, source{log: log, script: sc})
 					return nil
 				}
 				f.Text += ", if it has the fuel to come so far"

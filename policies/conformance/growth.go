@@ -121,9 +121,9 @@ func (s *suite) runGrowth(o *outcome) error {
 		o.say("the module fails before this comes to it: see %s", answersCheck.name)
 		return nil
 	}
-	events := longLife
-	if s.cfg.Quick {
-		events = shortLife
+	events, err := s.lifetime(log)
+	if err != nil {
+		return err
 	}
 	log = repeatedFor(log, events)
 	l, err := s.live(log, s.progress)
@@ -137,6 +137,20 @@ func (s *suite) runGrowth(o *outcome) error {
 	o.say("%s; %d KiB of memory, all of it since the first half; %d fuel an event in the second quarter, %d in the last",
 		count(l.all(), "event"), l.memory[1]>>10, l.mean(1), l.mean(3))
 	return nil
+}
+
+// lifetime is how many events a life has: fewer where they take much fuel.
+func (s *suite) lifetime(log *Log) (int, error) {
+	events := longLife
+	if s.cfg.Quick {
+		events = shortLife
+	}
+	begun := s.effort
+	if err := s.follow(manner{}, log, func(r *reply) bool { return r.fault == nil }); err != nil {
+		return 0, err
+	}
+	each := (s.effort - begun) / uint64(len(log.Steps))
+	return min(events, int(max(leastLife, maxSpent/each))), nil
 }
 
 // repeatedFor is a log whose cycle, if it has one, is told until there were so many events.

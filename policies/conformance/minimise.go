@@ -3,12 +3,12 @@ package conformance
 import "slices"
 
 // minimise leaves out of a list what it can without fails becoming false, in ever smaller
-// pieces, the last of which are single items. It asks at most tries times.
-func minimise[T any](items []T, tries int, fails func([]T) bool) []T {
+// pieces, the last of which are single items. It goes on while more says so.
+func minimise[T any](items []T, more func() bool, fails func([]T) bool) []T {
 	for size := (len(items) + 1) / 2; size > 0; {
 		shorter := false
 		for at := 0; at < len(items); {
-			if tries--; tries < 0 {
+			if !more() {
 				return items
 			}
 			rest := slices.Concat(items[:at], items[min(at+size, len(items)):])
@@ -31,10 +31,11 @@ func minimise[T any](items []T, tries int, fails func([]T) bool) []T {
 	return items
 }
 
-// Bounds of a minimisation: candidates that are tried, and events that are told for them.
+// Bounds of a minimisation: candidates that are tried, and the effort that goes into them,
+// which is a few seconds.
 const (
 	maxTries  = 600
-	maxRetold = 4 << 20
+	maxEffort = 1 << 34
 )
 
 // A source is where a log comes from, so that less of it can be had.
@@ -49,14 +50,20 @@ type source struct {
 // the script first, since what is left of that is a log that a host has told; then of the
 // log itself, as far as a host could have told it, unless it means something only whole.
 func (s *suite) minimal(c *check, src source, f *Finding) (*Log, *Finding, error) {
-	limit := s.told + maxRetold
+	limit := s.effort + maxEffort
+	tries := 0
 	var failed error
+	more := func() bool {
+		tries++
+		return failed == nil && s.effort <= limit && tries <= maxTries
+	}
 	log := src.log
 	// fails judges a candidate, and keeps it if it shows the fault.
 	fails := func(candidate *Log) bool {
-		if failed != nil || s.told > limit {
+		if failed != nil {
 			return false
 		}
+		s.effort += stepEffort * uint64(len(candidate.Steps))
 		g, err := c.judge(s.bench, candidate)
 		if failed = err; err != nil || !f.same(g) {
 			return false
@@ -69,7 +76,7 @@ func (s *suite) minimal(c *check, src source, f *Finding) (*Log, *Finding, error
 		log, f = candidate, g
 		return true
 	}
-	for log.events() > 2*leastLife && fails(repeated(log, log.Times/2)) {
+	for log.events() > 2*leastLife && more() && fails(repeated(log, log.Times/2)) {
 	}
 	// A shorter cycle is told more often, since what grows does so by the event.
 	again := func(candidate *Log) *Log { return candidate }
@@ -77,10 +84,8 @@ func (s *suite) minimal(c *check, src source, f *Finding) (*Log, *Finding, error
 		again = func(candidate *Log) *Log { return repeatedFor(candidate, events) }
 	}
 	if src.script != nil {
-		minimise(src.script.cues, maxTries, func(cues []cue) bool {
-			if failed != nil || s.told > limit {
-				return false
-			}
+		limit -= maxEffort / 2 // the rest is for what follows
+		minimise(src.script.cues, more, func(cues []cue) bool {
 			shorter := *src.script
 			shorter.cues = cues
 			told, err := s.act(manner{}, &shorter)
@@ -93,6 +98,7 @@ func (s *suite) minimal(c *check, src source, f *Finding) (*Log, *Finding, error
 			return fails(again(told))
 		})
 	}
+	limit, tries = max(limit, s.effort+maxEffort/2), 0
 	if log.Times == 0 && f.Step+1 < len(log.Steps) {
 		fails(log.with(log.Steps[:f.Step+1]))
 	}
@@ -100,14 +106,14 @@ func (s *suite) minimal(c *check, src source, f *Finding) (*Log, *Finding, error
 		return log, f, failed
 	}
 	free := src.script == nil && len(coherent(log.Steps)) < len(log.Steps) // it is not coherent, and need not be
-	minimise(marks(log), maxTries, func(list []marked) bool {
+	minimise(marks(log), more, func(list []marked) bool {
 		return fails(again(unmarked(log, list, free)))
 	})
 	for i := range log.Steps {
-		plain := log.clone()
-		s := &plain.Steps[i]
-		s.Beyond, s.Event.Flags = nil, s.Event.Flags&knownFlags
-		if log.Steps[i].Beyond != nil || s.Event.Flags != log.Steps[i].Event.Flags {
+		if s := &log.Steps[i]; (s.Beyond != nil || s.Event.Flags&^knownFlags != 0) && more() {
+			plain := log.clone()
+			s := &plain.Steps[i]
+			s.Beyond, s.Event.Flags = nil, s.Event.Flags&knownFlags
 			fails(plain)
 		}
 	}

@@ -69,6 +69,7 @@ func mebi(n int) units.Bytes { return units.Bytes(max(n, 0)) * units.MiB }
 // A stage is a host that a script happens to: the engine, a simulated device, and the
 // policy, which is listened in to.
 type stage struct {
+	ctx    context.Context // of the bench
 	engine *host.Engine
 	device *sim.Device
 	policy *runtime.Policy
@@ -109,7 +110,7 @@ func (b *bench) act(m manner, s *script) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &stage{policy: p, device: sim.New(sim.Config{H2D: link, D2H: link, Latency: sim.DefaultLatency, Release: sim.DefaultRelease}),
+	st := &stage{ctx: b.ctx, policy: p, device: sim.New(sim.Config{H2D: link, D2H: link, Latency: sim.DefaultLatency, Release: sim.DefaultRelease}),
 		marked: -1, failed: map[host.OpID]host.Status{}, room: MaxSteps, purse: p.FuelUsed() + maxSpent}
 	st.actor = &actor{stage: st}
 	st.log.Name = s.name
@@ -118,18 +119,18 @@ func (b *bench) act(m manner, s *script) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
+	spent := p.FuelUsed()
 	for i, c := range s.cues {
 		if st.over || st.err != nil {
 			break
 		}
-		if b.ctx.Err() != nil {
+		if err := st.play(c); b.ctx.Err() != nil {
 			return nil, context.Cause(b.ctx)
-		}
-		if err := st.play(c); err != nil {
+		} else if err != nil {
 			return nil, fmt.Errorf("script %s, cue %d %+v: %w", s.name, i, c, err)
 		}
 	}
-	b.told += len(st.log.Steps)
+	b.effort += stageEffort*uint64(len(st.log.Steps)) + (p.FuelUsed()-spent)*b.part()/2
 	if st.marked >= 0 && !st.over {
 		st.log.Cycle = len(st.log.Steps) - st.marked
 	}
@@ -416,7 +417,7 @@ var (
 // tell appends a step, unless the log is over.
 func (a *actor) tell(s Step) (*Step, bool) {
 	st := a.stage
-	if st.over || st.err != nil {
+	if st.over = st.over || st.ctx.Err() != nil; st.over || st.err != nil {
 		return nil, false
 	}
 	if len(st.log.Steps) == st.room || st.policy.FuelUsed() > st.purse {
