@@ -157,7 +157,7 @@ func (e *Engine) deliver(told abi.Event, payload []byte) bool {
 	e.answers++
 	e.verdicts, err = validate(e, asked(ev), answer, e.verdicts[:0])
 	if err != nil {
-		e.void(a, ev, err)
+		e.void(a, ev, fmt.Errorf("event %d %v: %w", ev.Seq, ev.Kind, err))
 		return false
 	}
 	for _, v := range e.verdicts {

@@ -62,7 +62,7 @@ func (p *Policy) exchange(export string, arg uint64) (n int, ok bool, err error)
 	if f == nil {
 		return 0, false, nil
 	}
-	p.log.lines = maxEventLines
+	p.log.begin(p.seq, true)
 	given := min(p.refillFor(in, abi.MaxPayload), p.fuel) // a blob of any size
 	if in.fuel != nil {
 		in.fuel.Set(given)
@@ -80,7 +80,7 @@ func (p *Policy) exchange(export string, arg uint64) (n int, ok bool, err error)
 }
 
 func (p *Policy) blobFault(export, fn string, err error) error {
-	return &Fault{Policy: p.info.Name, SHA256: p.info.SHA256, Seq: p.seq, Export: export, Func: fn, Err: err}
+	return &Fault{Policy: p.info.Name, SHA256: p.info.SHA256, Seq: p.seq, Export: export, Func: fn, Said: p.log.fail(), Err: err}
 }
 
 func (p *Policy) loseBlob(export, fn string, err error) error {

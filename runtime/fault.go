@@ -52,18 +52,26 @@ type Fault struct {
 	Kind   abi.Kind // what was told or asked; 0 of Save and Restore
 	Export string   // abi.ExportSave or abi.ExportRestore; empty for an event
 	Func   string   // function in which it happened, as the module names it; empty if unknown
-	Err    error
+	// Said is what it logged during the event: the first lines and the last ones, at most 17
+	// of at most 256 bytes each, escaped.
+	Said []string
+	Err  error
 }
 
 // Unwrap returns the reason.
 func (f *Fault) Unwrap() error { return f.Err }
 
 func (f *Fault) Error() string {
+	return fmt.Sprintf("policy %s (sha256 %s), %s", strconv.QuoteToGraphic(f.Policy), short(f.SHA256), f.Brief())
+}
+
+// Brief is Error for a reader who knows which policy it is.
+func (f *Fault) Brief() string {
 	what := f.Kind.String()
 	if f.Export != "" {
 		what = f.Export
 	}
-	return fmt.Sprintf("policy %s (sha256 %s), event %d %s%s: %v", strconv.QuoteToGraphic(f.Policy), short(f.SHA256), f.Seq, what, within(f.Func), f.Err)
+	return fmt.Sprintf("event %d %s%s: %v", f.Seq, what, within(f.Func), f.Err)
 }
 
 // within says in which function something happened, if that is known.
@@ -127,6 +135,11 @@ var errSpent = errors.New("fuel spent in a host function")
 // and finds the innermost function of the guest's. What wazero says of the guest's names is
 // untrusted text and is not repeated.
 func (p *Policy) explain(in *instance, limit uint64, err error) (fn string, reason error) {
+	defer func() {
+		if full := int(in.mem.Size()) >= in.memoryLimit && in.memoryStart < in.memoryLimit; full && (errors.Is(reason, ErrTrap) || errors.Is(reason, ErrMemory)) {
+			reason = fmt.Errorf("%w; it has all %d KiB of memory that it may have, which may be why", reason, in.memoryLimit>>10)
+		}
+	}()
 	if _, trace, ok := strings.Cut(err.Error(), "wasm stack trace:\n\t"); ok {
 		for own := true; own; own = fn == meter.PiecesFunction {
 			fn, trace, _ = strings.Cut(trace, "\n")

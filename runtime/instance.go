@@ -22,6 +22,8 @@ type instance struct {
 	stack  api.Global
 	window uint32 // address
 	saved  uint64 // fuel that the last event left
+	// memoryStart and memoryLimit are what the memory had at first and may have, in bytes.
+	memoryStart, memoryLimit int
 	// components is how many it was told of, by their highest id.
 	components uint32
 	random     *rand.ChaCha8
@@ -58,6 +60,10 @@ func (p *Policy) start(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrStart, err)
 	}
 	in := &instance{mod: mod, mem: mod.Memory(), event: mod.ExportedFunction(meter.EntryFunction), random: rand.NewChaCha8(p.seed)}
+	in.memoryStart, in.memoryLimit = int(in.mem.Size()), int(p.memoryPages)<<16
+	if most, ok := in.mem.Definition().Max(); ok {
+		in.memoryLimit = min(in.memoryLimit, int(most)<<16)
+	}
 	if g, ok := mod.ExportedGlobal(meter.FuelGlobal).(api.MutableGlobal); ok {
 		in.fuel, in.stack = g, mod.ExportedGlobal(meter.StackGlobal)
 		in.fuel.Set(p.startFuel)
@@ -65,7 +71,7 @@ func (p *Policy) start(ctx context.Context) error {
 		in.event = mod.ExportedFunction(abi.ExportEvent)
 	}
 	p.in = in // host functions need it
-	p.log.lines = maxEventLines
+	p.log.begin(0, false)
 	if err := p.borrow(ctx, in); err != nil {
 		return errors.Join(err, p.drop())
 	}

@@ -146,6 +146,7 @@ func (l *loader) decode(context.Context) (string, error) {
 	for _, w := range warnings {
 		l.p.logger.Warn("metadata of the policy", "policy", l.p.info.Name, "sha256", short(l.p.info.SHA256), "problem", w)
 	}
+	l.p.memoryPages = l.cfg.Limits.MemoryPages
 	l.p.log = guestLog{logger: l.p.logger.With("policy", l.p.info.Name), left: l.cfg.Limits.LogBytes}
 	found := fmt.Sprintf("%d bytes", len(l.wasm))
 	if md.Name != "" {

@@ -15,11 +15,12 @@ import (
 // A Policy is a loaded module. It has one instance and is for one goroutine at a
 // time: events have an order.
 type Policy struct {
-	info       Info
-	seed       [32]byte // of the module's random bytes
-	logger     *slog.Logger
-	stackBytes uint32
-	windowSize uint32
+	info        Info
+	seed        [32]byte // of the module's random bytes
+	logger      *slog.Logger
+	stackBytes  uint32
+	windowSize  uint32
+	memoryPages uint32
 
 	fuel                              uint64 // the most that one event may spend
 	refill                            uint64 // what each event adds to what was left, beside:
@@ -71,6 +72,15 @@ func (p *Policy) MemoryBytes() int {
 	return int(p.in.mem.Size())
 }
 
+// MemoryLimit is how large the instance's linear memory may become, in bytes: what
+// Limits.MemoryPages allows, or the module itself if that is less; 0 when it is lost.
+func (p *Policy) MemoryLimit() int {
+	if p.in == nil {
+		return 0
+	}
+	return p.in.memoryLimit
+}
+
 // Decide tells the policy an event and returns its answer, which is valid until
 // the next call. payload has to fit the window that Config.MaxPayload asked for;
 // Decide sets ev.PayloadLen. What the policy does wrong is a *Fault; after those
@@ -105,7 +115,7 @@ func (p *Policy) DecideLonger(ev *abi.Event, beyond, payload []byte) ([]abi.Deci
 	copy(room, payload)
 
 	p.now, p.seq = ev.Time, ev.Seq
-	p.log.lines = maxEventLines
+	p.log.begin(ev.Seq, true)
 	if ev.Kind == abi.Component && ev.Component < abi.MaxComponents {
 		in.components = max(in.components, ev.Component+1)
 	}
@@ -145,7 +155,7 @@ func (p *Policy) refillFor(in *instance, payload int) uint64 {
 }
 
 func (p *Policy) fault(ev *abi.Event, fn string, err error) error {
-	return &Fault{Policy: p.info.Name, SHA256: p.info.SHA256, Seq: ev.Seq, Kind: ev.Kind, Func: fn, Err: err}
+	return &Fault{Policy: p.info.Name, SHA256: p.info.SHA256, Seq: ev.Seq, Kind: ev.Kind, Func: fn, Said: p.log.fail(), Err: err}
 }
 
 // lose gives up the instance: its memory may be half written.

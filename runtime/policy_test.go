@@ -430,6 +430,31 @@ func TestLogIsBounded(t *testing.T) {
 	}
 }
 
+// What a policy logs tells of which event it was said, and that of one that failed has its
+// first lines and its last.
+func TestAFaultHasItsLastWords(t *testing.T) {
+	var log bytes.Buffer
+	p := load(t, "wasi", Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	_, err := p.Decide(&abi.Event{Seq: 77, Component: 11}, nil)
+	var fault *Fault
+	if !errors.As(err, &fault) {
+		t.Fatalf("got %v, want a fault", err)
+	}
+	if n := len(fault.Said); n != maxEventLines+1+maxLastLines || !strings.HasSuffix(fault.Said[maxEventLines], " lines)") {
+		t.Errorf("%d lines, want the first %d, how many are left out, and the last %d: %q", n, maxEventLines, maxLastLines, fault.Said)
+	}
+	if n := strings.Count(log.String(), `msg="policy says" policy=`); n != maxEventLines+maxLastLines || n != strings.Count(log.String(), " event=77 ") {
+		t.Errorf("%d lines are logged, want %d of event 77:\n%s", n, maxEventLines+maxLastLines, log.String())
+	}
+	if _, err := p.Revive(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Decide(&abi.Event{Seq: 78, Component: 8}, nil)
+	if fault = nil; !errors.As(err, &fault) || len(fault.Said) > 0 {
+		t.Errorf("%v; said %q, want nothing of an event before", err, fault.Said)
+	}
+}
+
 func TestCloseTwice(t *testing.T) {
 	p := load(t, "nothing", Config{})
 	if err := p.Close(); err != nil {

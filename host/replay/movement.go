@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -48,7 +49,7 @@ func (m *mover) see(r *host.Record) error {
 		mv.What = "rejected"
 		mv.Why = fmt.Sprintf("%v %s: %v", r.Decision.Op, mv.Component, r.Code)
 	case host.RecFault:
-		mv.What, mv.Why = FaultMovement, r.Err.Error()
+		mv.What, mv.Why = FaultMovement, brief(r.Err)
 	case host.RecThrash:
 		mv.What = "thrash"
 		mv.Why = fmt.Sprintf("moved in %d times over in request %d: a budget of %v would hold what is called in between",
@@ -59,6 +60,16 @@ func (m *mover) see(r *host.Record) error {
 		return nil
 	}
 	return m.tell(mv)
+}
+
+// brief is what an error says to a reader who knows whose fault it is: such errors have a
+// method for it.
+func brief(err error) string {
+	var fault interface{ Brief() string }
+	if errors.As(err, &fault) {
+		return fault.Brief()
+	}
+	return err.Error()
 }
 
 func (m *mover) who(c host.Cause) string {
