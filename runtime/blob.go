@@ -80,7 +80,7 @@ func (p *Policy) exchange(export string, arg uint64) (n int, ok bool, err error)
 }
 
 func (p *Policy) blobFault(export, fn string, err error) error {
-	return &Fault{Policy: p.info.Name, SHA256: p.info.SHA256, Seq: p.seq, Export: export, Func: fn, Said: p.log.fail(), Err: err}
+	return &Fault{Policy: p.info.Name, SHA256: p.info.SHA256, Seq: p.seq, Export: export, Func: fn, Said: p.log.fail(), Hint: p.hint(err), Err: err}
 }
 
 func (p *Policy) loseBlob(export, fn string, err error) error {

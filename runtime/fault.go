@@ -55,6 +55,8 @@ type Fault struct {
 	// Said is what it logged during the event: the first lines and the last ones, at most 17
 	// of at most 256 bytes each, escaped.
 	Said []string
+	// Hint is what else may have to do with it, in words; empty if nothing is known.
+	Hint string
 	Err  error
 }
 
@@ -71,7 +73,21 @@ func (f *Fault) Brief() string {
 	if f.Export != "" {
 		what = f.Export
 	}
-	return fmt.Sprintf("event %d %s%s: %v", f.Seq, what, within(f.Func), f.Err)
+	text := fmt.Sprintf("event %d %s%s: %v", f.Seq, what, within(f.Func), f.Err)
+	if f.Hint != "" {
+		text += "; " + f.Hint
+	}
+	return text
+}
+
+// hint says that a module has trapped which has no more memory to get: what traps then is
+// most often what cannot allocate.
+func (p *Policy) hint(err error) string {
+	in := p.in
+	if in == nil || !errors.Is(err, ErrTrap) && !errors.Is(err, ErrMemory) || int(in.mem.Size()) < in.memoryLimit || in.memoryStart == in.memoryLimit {
+		return ""
+	}
+	return fmt.Sprintf("all the %d KiB of memory that it may have are taken, which may be why", in.memoryLimit>>10)
 }
 
 // within says in which function something happened, if that is known.
@@ -135,11 +151,6 @@ var errSpent = errors.New("fuel spent in a host function")
 // and finds the innermost function of the guest's. What wazero says of the guest's names is
 // untrusted text and is not repeated.
 func (p *Policy) explain(in *instance, limit uint64, err error) (fn string, reason error) {
-	defer func() {
-		if full := int(in.mem.Size()) >= in.memoryLimit && in.memoryStart < in.memoryLimit; full && (errors.Is(reason, ErrTrap) || errors.Is(reason, ErrMemory)) {
-			reason = fmt.Errorf("%w; it has all %d KiB of memory that it may have, which may be why", reason, in.memoryLimit>>10)
-		}
-	}()
 	if _, trace, ok := strings.Cut(err.Error(), "wasm stack trace:\n\t"); ok {
 		for own := true; own; own = fn == meter.PiecesFunction {
 			fn, trace, _ = strings.Cut(trace, "\n")

@@ -155,7 +155,7 @@ func (p *Policy) refillFor(in *instance, payload int) uint64 {
 }
 
 func (p *Policy) fault(ev *abi.Event, fn string, err error) error {
-	return &Fault{Policy: p.info.Name, SHA256: p.info.SHA256, Seq: ev.Seq, Kind: ev.Kind, Func: fn, Said: p.log.fail(), Err: err}
+	return &Fault{Policy: p.info.Name, SHA256: p.info.SHA256, Seq: ev.Seq, Kind: ev.Kind, Func: fn, Said: p.log.fail(), Hint: p.hint(err), Err: err}
 }
 
 // lose gives up the instance: its memory may be half written.

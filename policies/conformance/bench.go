@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type manner struct {
 	interpreter bool
 	wide        bool // the window has room for the largest payload
 	plenty      bool // of fuel: a hundred times as much
+	roomy       bool // of memory: four times as much
 }
 
 // A bench is where a module is run, in as many manners as it takes.
@@ -89,6 +91,9 @@ func (b *bench) load(m manner, onStep func(runtime.Step)) (*runtime.Policy, erro
 		cfg.Limits.Fuel = min(fuel, math.MaxInt64/plentiful) * plentiful
 		cfg.Limits.Refill = cfg.Limits.Fuel
 	}
+	if m.roomy {
+		cfg.Limits.MemoryPages = min(cmp.Or(b.cfg.Limits.MemoryPages, runtime.DefaultMemoryPages), 1<<16/ampler) * ampler
+	}
 	p, err := runtime.Load(b.ctx, b.wasm, cfg)
 	if err != nil {
 		return nil, err
@@ -127,7 +132,8 @@ type reply struct {
 	event  *abi.Event // as it was told
 	answer []abi.Decision
 	fuel   uint64 // spent on the step
-	memory int    // bytes, after the step
+	// memory is in bytes, after the step, and limit is what it may be.
+	memory, limit int
 	// blob is what was saved, accepted whether it was restored.
 	blob     []byte
 	accepted bool
@@ -171,7 +177,7 @@ func (b *bench) follow(m manner, log *Log, see func(*reply) bool) error {
 			}
 			r.accepted, err = p.Restore(blob)
 		}
-		r.fuel, r.memory = p.FuelUsed()-before, p.MemoryBytes()
+		r.fuel, r.memory, r.limit = p.FuelUsed()-before, p.MemoryBytes(), p.MemoryLimit()
 		b.effort += benchEffort + r.fuel*b.part()/2
 		if err != nil && !errors.As(err, &r.fault) {
 			return false, err

@@ -51,7 +51,11 @@ func foundFault(r *reply) *Finding {
 	if r.fault.Func != "" {
 		in = fmt.Sprintf(" in function %q", r.fault.Func)
 	}
-	return &Finding{Class: r.fault.Reason(), Step: r.index, Text: fmt.Sprintf("%s: %v%s", where(r), r.fault.Err, in), Fault: r.fault}
+	text := fmt.Sprintf("%s: %v%s", where(r), r.fault.Err, in)
+	if r.fault.Hint != "" {
+		text += "; " + r.fault.Hint
+	}
+	return &Finding{Class: r.fault.Reason(), Step: r.index, Text: text, Fault: r.fault}
 }
 
 // where names a step by its place in the log.

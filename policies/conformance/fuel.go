@@ -225,7 +225,7 @@ func (s *suite) runFuel(o *outcome) error {
 		}
 		if !enough(list, fuel, refill, part) {
 			more, faster := needs(list, fuel, refill, part)
-			o.warn("with %d it runs dry now and then, and the host decides: --policy-fuel %d --policy-refill %d would do", n, more, faster)
+			o.warn("with %d some events find too little fuel left by those before, and the host decides in the policy's place; --policy-fuel %d --policy-refill %d would be enough", n, more, faster)
 		}
 		s.progress(float64(i+1) / float64(len(sizes)))
 	}
