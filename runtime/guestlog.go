@@ -4,7 +4,12 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 )
+
+// SaysMessage is the message under which the host's log has what a policy says: a line each,
+// the attribute text.
+const SaysMessage = "policy says"
 
 // Limits of what a policy logs, beside Limits.LogBytes.
 const (
@@ -67,7 +72,7 @@ func (l *guestLog) log(line []byte) {
 		if l.told {
 			args = append([]any{"event", l.event}, args...)
 		}
-		l.logger.Info("policy says", args...)
+		l.logger.Info(SaysMessage, args...)
 	}
 	if l.left -= min(len(line)+1, l.left); l.left == 0 && !l.full { // a line has an end, too
 		l.full = true
@@ -95,8 +100,9 @@ func (l *guestLog) fail() (said []string) {
 	return said
 }
 
-// escaped is a line with what does not print escaped.
+// escaped is a line with what does not print escaped; a tab, with which traces are indented,
+// is four spaces.
 func escaped(line []byte) string {
-	text := strconv.Quote(string(line))
+	text := strconv.Quote(strings.ReplaceAll(string(line), "\t", "    "))
 	return text[1 : len(text)-1]
 }

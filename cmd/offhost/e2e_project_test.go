@@ -152,6 +152,16 @@ func TestPolicyTest(t *testing.T) {
 	if r.code != 1 || !strings.Contains(r.stderr, "1 of 1 test: other decisions than expected") || !strings.Contains(r.stdout, "\n- ") || !strings.Contains(r.stdout, "\n+ ") {
 		t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
+	// Why an answer is void is said, and nobody is asked to expect it.
+	says, err := filepath.Abs("../../policies/conformance/testdata/faulty/says.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r = sh.run(t, test("--expect", "x.expect", says)...)
+	if r.code != 1 || !strings.Contains(r.stdout, " NEED in function ") || !strings.Contains(r.stdout, ": trap: unreachable\n  it said: panic: no way out\n") ||
+		!strings.Contains(r.stderr, "the policy fails in 1 of them") || strings.Contains(r.stderr, "--update") {
+		t.Errorf("a policy that fails: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
 	if string(readFile(t, sh.dir, "x.expect")) != "# Why it is so.\n"+file {
 		t.Error("a comparison has changed the file")
 	}

@@ -13,7 +13,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/offhost/offhost/abi"
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
+	"github.com/offhost/offhost/cmd/offhost/internal/golden"
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
 	"github.com/offhost/offhost/cmd/offhost/internal/wholefile"
 	"github.com/offhost/offhost/host"
@@ -56,8 +58,9 @@ log.
 The first check that fails leaves a log that shows the fault, as short as a few seconds
 find one, in a file, NAME.fault.jsonl in the working directory or where --fault says; a file that is there is
 replaced. "offhost policy check --events FILE MODULE" tells it to the module again, or to
-the next version of it, and judges that alone. The format is described in
-policies/conformance/FORMAT.md, so that logs can be written by hand.
+the next version of it, shows what it answers to each event and what it logs, and judges
+that alone. The format is described in policies/conformance/FORMAT.md, so that logs can be
+written by hand. What a module has logged before it failed is shown with the fault.
 
 The module is given the configuration, the fuel and the memory that "offhost run" would give
 it: by flags, OFFHOST_* variables or offhost.yaml.
@@ -65,10 +68,14 @@ it: by flags, OFFHOST_* variables or offhost.yaml.
 ` + moduleHelp + `
 
 --format json prints one object of schema ` + checkSchema + `:
-  module     name, sha256, bytes, abi, engine
+  module     name, sha256, bytes, abi, engine; and what it is given: fuel (the most that an
+             event may spend), refill (what each adds to what is left), memory_bytes
   steps      of loading: step, found, and error for the one that refused
   checks     check, result (pass, warning, skipped, fail), found (sentences), and of one
-             that fails fault: class, event (its place in the log, from 1), function
+             that fails fault: class, event (its place in the log, from 1), function,
+             said (lines that it logged)
+  told       with --events: the events that were answered, were questions, or at which it
+             said something: event, kind, component, decisions, said, fault
   conforms   whether all is well
   fault_log  null, or the file that was written
 
@@ -94,9 +101,18 @@ type moduleCheck struct {
 
 	module module
 	log    *conformance.Log // to be told again; nil: the checks make their own
+	names  golden.Recorder  // of the log's components
+	told   int              // lines that were printed of what came of the log's events
 	text   bool
 	found  checkJSON
 }
+
+// maxTold is how many events of a log are shown with what came of them; maxToldText how many
+// lines of text. Who wants more has the JSON form, or a shorter log.
+const (
+	maxTold     = 10_000
+	maxToldText = 200
+)
 
 func (a *app) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -166,6 +182,7 @@ type checkJSON struct {
 	Schema   string        `json:"schema"`
 	Module   moduleJSON    `json:"module"`
 	Steps    []stepJSON    `json:"steps"`
+	Told     []toldJSON    `json:"told,omitempty"`
 	Checks   []verdictJSON `json:"checks"`
 	Conforms bool          `json:"conforms"`
 	FaultLog *string       `json:"fault_log"`
@@ -177,6 +194,10 @@ type moduleJSON struct {
 	Bytes  int    `json:"bytes"`
 	ABI    string `json:"abi,omitempty"`
 	Engine string `json:"engine,omitempty"`
+	// What it is given: the most that an event may spend, what each adds, and memory.
+	Fuel   uint64 `json:"fuel,omitempty"`
+	Refill uint64 `json:"refill,omitempty"`
+	Memory int64  `json:"memory_bytes,omitempty"`
 }
 
 type stepJSON struct {
@@ -193,9 +214,26 @@ type verdictJSON struct {
 }
 
 type faultJSON struct {
-	Class    string `json:"class"`
-	Event    int    `json:"event"`
-	Function string `json:"function,omitempty"`
+	Class    string   `json:"class"`
+	Event    int      `json:"event"`
+	Function string   `json:"function,omitempty"`
+	Said     []string `json:"said,omitempty"`
+}
+
+type toldJSON struct {
+	Event     int            `json:"event"`
+	Kind      string         `json:"kind"`
+	Component string         `json:"component,omitempty"`
+	Decisions []decisionJSON `json:"decisions"`
+	Said      []string       `json:"said,omitempty"`
+	Fault     string         `json:"fault,omitempty"`
+}
+
+type decisionJSON struct {
+	Op        string `json:"op"`
+	Component string `json:"component"`
+	Argument  uint64 `json:"argument"`
+	Reason    uint16 `json:"reason"`
 }
 
 func (a *app) checkModule(ctx context.Context, c moduleCheck, s config.Settings) (err error) {
@@ -227,6 +265,7 @@ func (a *app) checkModule(ctx context.Context, c moduleCheck, s config.Settings)
 			progress.clear()
 			a.tellVerdict(&c, v)
 		},
+		OnTold: func(t *conformance.Told) { a.tellEvent(&c, t) },
 		OnProgress: func(check string, part float64) {
 			if progress.due() {
 				progress.line("%s: %.0f %%", check, 100*part)
@@ -252,6 +291,7 @@ func (a *app) checkModule(ctx context.Context, c moduleCheck, s config.Settings)
 		return err
 	}
 	c.found.Module.SHA256, c.found.Module.ABI, c.found.Module.Engine = r.Info.SHA256, r.Info.ABI, r.Info.Engine
+	c.found.Module.Fuel, c.found.Module.Refill, c.found.Module.Memory = r.Info.Fuel, r.Info.Refill, int64(s.Policy.MemoryPages)<<16
 	return a.concludeCheck(&c, r)
 }
 
@@ -292,7 +332,7 @@ func (a *app) tellVerdict(c *moduleCheck, v *conformance.Verdict) {
 	if v.Finding != nil {
 		j.Fault = &faultJSON{Class: v.Finding.Class, Event: v.Finding.Step + 1}
 		if v.Finding.Fault != nil {
-			j.Fault.Function = v.Finding.Fault.Func
+			j.Fault.Function, j.Fault.Said = v.Finding.Fault.Func, v.Finding.Fault.Said
 		}
 	}
 	c.found.Checks = append(c.found.Checks, j)
@@ -303,6 +343,50 @@ func (a *app) tellVerdict(c *moduleCheck, v *conformance.Verdict) {
 	for _, found := range v.Found {
 		fmt.Fprintf(a.stdout, "%s  %s\n", head, render.Sentence(found))
 		head = strings.Repeat(" ", len(head))
+	}
+	if j.Fault != nil && c.log == nil { // beside its event otherwise
+		for _, line := range j.Fault.Said {
+			fmt.Fprintf(a.stdout, "%s  it said: %s\n", head, render.Sentence(line))
+		}
+	}
+}
+
+// tellEvent prints what a module answered to an event and what it said, if it did, and that
+// it left a question to the host.
+func (a *app) tellEvent(c *moduleCheck, t *conformance.Told) {
+	c.names.See(&t.Event, t.Payload, nil)
+	question := t.Event.Kind == abi.Need
+	if !question && len(t.Answer) == 0 && len(t.Said) == 0 && t.Fault == nil {
+		return
+	}
+	j := toldJSON{Event: t.Step + 1, Kind: t.Event.Kind.String(), Component: c.names.Name(t.Event.Component), Decisions: []decisionJSON{}, Said: t.Said}
+	var lines []string
+	for _, text := range t.Said {
+		lines = append(lines, fmt.Sprintf("%-8s  says: %s", j.Kind, text))
+	}
+	for _, d := range t.Answer {
+		j.Decisions = append(j.Decisions, decisionJSON{d.Op.String(), c.names.Name(d.Component), d.Arg, d.Reason})
+		line := c.names.Decision(&t.Event, d)
+		lines = append(lines, line.Words())
+	}
+	switch {
+	case t.Fault != nil:
+		j.Fault = t.Fault.Err.Error()
+		lines = append(lines, fmt.Sprintf("%-8s  fault: %s", j.Kind, j.Fault))
+	case question && len(t.Answer) == 0:
+		lines = append(lines, fmt.Sprintf("%-8s  %-16s  nothing: the host decides", j.Kind, render.Name(j.Component)))
+	}
+	if len(c.found.Told) < maxTold {
+		c.found.Told = append(c.found.Told, j)
+	}
+	for _, line := range lines {
+		switch c.told++; {
+		case !c.text || c.told > maxToldText+1:
+		case c.told > maxToldText:
+			fmt.Fprintf(a.stdout, "...       and more: --format json has the first %d\n", maxTold)
+		default:
+			fmt.Fprintf(a.stdout, "event %-5d %s\n", j.Event, strings.TrimRight(render.Sentence(line), " "))
+		}
 	}
 }
 
@@ -317,11 +401,11 @@ func (a *app) concludeCheck(c *moduleCheck, r *conformance.Report) error {
 		}
 	}
 	c.found.Conforms = r.Passed()
+	var unwritten error
 	if first != nil && c.log == nil {
-		if err := writeEvents(c.fault, first.Log); err != nil {
-			return fmt.Errorf("writing the log of the fault: %w", err)
+		if unwritten = writeEvents(c.fault, first.Log); unwritten == nil {
+			c.found.FaultLog = &c.fault
 		}
-		c.found.FaultLog = &c.fault
 	}
 	switch {
 	case !c.text:
@@ -348,7 +432,11 @@ func (a *app) concludeCheck(c *moduleCheck, r *conformance.Report) error {
 	}
 	switch {
 	case first != nil:
-		return fmt.Errorf("%s fails %s: %s", render.Name(c.module.name), strings.Join(failed, ", "), first.Found[0])
+		err := fmt.Errorf("%s fails %s: %s", render.Name(c.module.name), strings.Join(failed, ", "), first.Found[0])
+		if unwritten != nil {
+			err = fmt.Errorf("%w; and the log that shows it cannot be written: %w: want a place for it with --fault FILE", err, unwritten)
+		}
+		return err
 	case !r.Passed():
 		return fmt.Errorf("%s could not be judged: it fails before it comes to that", render.Name(c.module.name))
 	}

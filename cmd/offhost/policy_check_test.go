@@ -128,6 +128,61 @@ func TestAFaultIsLeftInAFile(t *testing.T) {
 	}
 }
 
+// What a module logged before it failed is shown with the fault, and what it answers to a log
+// that somebody has written, event by event.
+func TestPolicyCheckShowsWhatAModuleSays(t *testing.T) {
+	says, log := "../../policies/conformance/testdata/faulty/says.wasm", filepath.Join(t.TempDir(), "f")
+	const first, second = "it said: panic: no way out\n", `it said:     in \x1b[31mred` + "\n"
+	code, out, _ := checked(t, t.TempDir(), says, "--quick", "--fault", log)
+	if code != 1 || !strings.Contains(out, first) || !strings.Contains(out, second) {
+		t.Errorf("exit code %d, want 1 and what it said:\n%s", code, out)
+	}
+	_, out, _ = checked(t, t.TempDir(), says, "--events", log, "--format", "json")
+	got := decode[checkJSON](t, out)
+	want := []string{"panic: no way out", `    in \x1b[31mred`}
+	if len(got.Told) == 0 || len(got.Checks) == 0 || got.Checks[0].Fault == nil {
+		t.Fatalf("want what it was told, and a fault:\n%s", out)
+	}
+	if last := got.Told[len(got.Told)-1]; !slices.Equal(last.Said, want) || last.Fault != "trap: unreachable" || !slices.Equal(got.Checks[0].Fault.Said, want) {
+		t.Errorf("%+v; want it to say %q", last, want)
+	}
+	if m := got.Module; m.Fuel != 3_000_000 || m.Refill != 30_000 || m.Memory != 16<<20 {
+		t.Errorf("%+v, want the default limits", m)
+	}
+
+	hand := filepath.Join(t.TempDir(), "hand.jsonl")
+	text := `{"kind":"LOG","format":"offhost.events/1"}
+{"kind":"CONFIG","budget":1000000000}
+{"kind":"COMPONENT","component":0,"bytes":600000000,"payload":{"text":"transformer"}}
+{"kind":"COMPONENT","component":1,"bytes":500000000,"payload":{"text":"vae"}}
+{"kind":"CALL","component":0,"seq":1,"bytes":600000000}
+{"kind":"LOADED","flags":["RESIDENT","IN_USE"],"component":0,"seq":2,"bytes":600000000,"resident":600000000}
+{"kind":"DONE","flags":["RESIDENT"],"component":0,"seq":3,"bytes":600000000,"resident":600000000}
+{"kind":"CALL","component":1,"seq":4,"bytes":500000000}
+{"kind":"NEED","component":1,"seq":5,"bytes":500000000,"amount":100000000}
+`
+	if err := os.WriteFile(hand, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for module, want := range map[string]string{
+		"lru": "event 8     NEED      vae               evict     transformer ",
+		"../../policies/conformance/testdata/faulty/honest.wasm": "event 8     NEED      vae               nothing: the host decides\n",
+		says: "event 8     NEED      says: panic: no way out\n",
+	} {
+		if _, out, _ := checked(t, t.TempDir(), module, "--events", hand); !strings.Contains(out, want) {
+			t.Errorf("%s: want %q in\n%s", module, want, out)
+		}
+	}
+}
+
+// A place where nothing can be written takes nothing of the verdict.
+func TestAVerdictIsToldThoughItsLogCannotBeWritten(t *testing.T) {
+	code, out, errs := checked(t, filepath.Join(t.TempDir(), "none"), "../../policies/conformance/testdata/faulty/divides.wasm", "--quick", "--only", "answers")
+	if code != 1 || !strings.Contains(out, "answers      FAIL") || !strings.Contains(errs, "divides.wasm fails answers: ") || !strings.Contains(errs, "want a place for it with --fault FILE") {
+		t.Errorf("exit code %d, want 1, the verdict and advice:\n%s%s", code, out, errs)
+	}
+}
+
 func TestPolicyCheckInJSON(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct {

@@ -75,7 +75,8 @@ Each line after them is a decision:
 
 In request 1, at its third call, the host asked for room for unet, and the policy evicted
 256 MiB of text_encoder, for its reason 1. REJECTED in place of the event tells that the
-host refused that decision, and why; FAULT, that an answer was void.`,
+host refused that decision, and why; FAULT, that an answer was void: what was wrong with it,
+and what the policy had logged, is shown below.`,
 		Example: `  offhost policy test my-policy
   offhost policy test my-policy --update
   offhost policy test --trace flux-bf16 --budget 24GiB --expect flux.expect --update my-policy/my-policy.wasm
@@ -149,7 +150,7 @@ func settingsOf(flags *pflag.FlagSet) []golden.Setting {
 
 // testPolicy runs the tests of some files, or writes them.
 func (a *app) testPolicy(ctx context.Context, m module, files []string, given []golden.Setting, update bool) error {
-	differ := 0
+	differ, faulty := 0, 0
 	for _, path := range files {
 		t := &policyTest{app: a, module: m, path: path}
 		same, err := t.run(ctx, given, update)
@@ -159,8 +160,15 @@ func (a *app) testPolicy(ctx context.Context, m module, files []string, given []
 		if !same {
 			differ++
 		}
+		if len(t.faults) > 0 && !same {
+			faulty++
+		}
 	}
-	if differ > 0 {
+	switch {
+	case faulty > 0:
+		return fmt.Errorf("%d of %s: other decisions than expected, and the policy fails in %d of them: FAULT is an answer that was void",
+			differ, render.Count(int64(len(files)), "test"), faulty)
+	case differ > 0:
 		return fmt.Errorf("%d of %s: other decisions than expected; if they are what you want, --%s writes them",
 			differ, render.Count(int64(len(files)), "test"), updateFlag)
 	}
@@ -173,6 +181,31 @@ type policyTest struct {
 	module module
 	path   string
 	file   *golden.File // nil: not there yet
+
+	faults []string            // what was wrong with answers that were void
+	said   map[string][]string // what the policy logged before some of them
+}
+
+// maxFaults is how many faults are shown, each with what was said before it.
+const maxFaults = 3
+
+// showFaults says what the lines FAULT stand for.
+func (t *policyTest) showFaults() error {
+	for i, text := range t.faults {
+		if i == maxFaults {
+			_, err := fmt.Fprintf(t.stdout, "and %s more\n", render.Count(int64(len(t.faults)-i), "fault"))
+			return err
+		}
+		if _, err := fmt.Fprintf(t.stdout, "FAULT: %s\n", render.Sentence(text)); err != nil {
+			return err
+		}
+		for _, line := range t.said[text] {
+			if _, err := fmt.Fprintf(t.stdout, "  it said: %s\n", render.Sentence(line)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // run reports whether the decisions are those expected; after an update they are.
@@ -191,15 +224,15 @@ func (t *policyTest) run(ctx context.Context, given []golden.Setting, update boo
 	name, count := render.Name(t.path), render.Count(int64(len(got.Lines)), "decision")
 	switch {
 	case update:
-		return true, t.write(got, name, count)
+		return true, errors.Join(t.write(got, name, count), t.showFaults())
 	case golden.Same(t.file.Lines, got.Lines):
 		_, err = fmt.Fprintf(t.stdout, "%s   %s, as expected\n", name, count)
-		return true, err
+		return true, errors.Join(err, t.showFaults())
 	}
 	if _, err := fmt.Fprintf(t.stdout, "%s   %s (+), %d expected (-); where they part:\n", name, count, len(t.file.Lines)); err != nil {
 		return false, err
 	}
-	return false, golden.Diff(t.stdout, t.file.Lines, got.Lines)
+	return false, errors.Join(golden.Diff(t.stdout, t.file.Lines, got.Lines), t.showFaults())
 }
 
 // maxExpectFile is many times what the decisions on the largest of the shipped traces take.
@@ -395,13 +428,15 @@ func (t *policyTest) decide(ctx context.Context, settings []golden.Setting) (*go
 		return nil, err
 	}
 	rec := &golden.Recorder{}
+	t.faults, t.said = nil, map[string][]string{}
 	r, err := t.replay(ctx, request{
 		Settings: s, open: open, module: t.module,
 		log:    slog.New(slog.NewTextHandler(t.stderr, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: dropTime})),
-		listen: func(p *runtime.Policy) host.Policy { return heard{p, rec} },
+		listen: func(p *runtime.Policy) host.Policy { return heard{p, rec, t.said} },
 		movement: func(m replay.Movement) error {
 			if m.What == replay.FaultMovement {
 				rec.Fault()
+				t.faults = append(t.faults, m.Why)
 			}
 			return nil
 		},
@@ -446,14 +481,19 @@ func settled(settings []golden.Setting, r *report.Report) []golden.Setting {
 	return all
 }
 
-// heard is a policy whose answers are noted.
+// heard is a policy whose answers are noted, and what it logs before it fails, by the fault.
 type heard struct {
 	*runtime.Policy
 	recorder *golden.Recorder
+	said     map[string][]string
 }
 
 func (h heard) Decide(ev *abi.Event, payload []byte) ([]abi.Decision, error) {
 	answer, err := h.Policy.Decide(ev, payload)
+	var fault *runtime.Fault
+	if errors.As(err, &fault) && len(h.said) < maxFaults {
+		h.said[fault.Brief()] = fault.Said
+	}
 	h.recorder.See(ev, payload, answer)
 	return answer, err
 }

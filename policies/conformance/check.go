@@ -40,6 +40,9 @@ type Config struct {
 	OnStep     func(runtime.Step)
 	OnVerdict  func(*Verdict)
 	OnProgress func(check string, part float64)
+	// OnTold, if set, is told by Replay of each event of the log and of what came of it,
+	// before any verdict. Logger takes nothing then.
+	OnTold func(*Told)
 }
 
 // A Result is how a check ended.
@@ -377,11 +380,20 @@ func Replay(ctx context.Context, wasm []byte, log *Log, cfg Config) (_ *Report, 
 		}
 		judges = []*check{c}
 	}
+	heard := &listener{}
+	if cfg.OnTold != nil {
+		cfg.Logger = slog.New(heard)
+	}
 	b, r, err := open(ctx, wasm, cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
+	if cfg.OnTold != nil {
+		if err := b.tellAll(log, heard, cfg.OnTold); err != nil {
+			return nil, err
+		}
+	}
 	var failed failures
 	for _, c := range judges {
 		f, err := c.examine(b, log)

@@ -58,6 +58,7 @@ func TestAFaultIsFoundByTheCheckThatIsForIt(t *testing.T) {
 		{"unknown-component", "answers", "answer", 8, "component 4000 is unknown"},
 		{"too-many", "answers", "answer", 3, "129 decisions"},
 		{"gives-up", "answers", "gave-up", 8, "it returned -1"},
+		{"says", "answers", "trap", 8, "NEED: trap: unreachable"},
 		{"divides", "answers", "trap", 8, `integer divide by zero in function "share"`},
 		{"unlawful", "answers", "unlawful", 16, "asked for"},
 		{"stubborn", "rejected", "repeated", 60, "evict all of 0 was refused 4 times"},

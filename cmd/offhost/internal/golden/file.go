@@ -77,7 +77,12 @@ func (l *Line) String() string {
 	if l.Event == Fault {
 		return fmt.Sprintf("%-6s  %s", at, Fault)
 	}
-	return fmt.Sprintf("%-6s  %-8s  %-16s  %-8s  %-16s  %8s  %d", at, l.Event, word(l.About), l.Op, word(l.Component), l.Amount, l.Reason)
+	return fmt.Sprintf("%-6s  %s", at, l.Words())
+}
+
+// Words are those of the line's decision, without where it was made.
+func (l *Line) Words() string {
+	return fmt.Sprintf("%-8s  %-16s  %-8s  %-16s  %8s  %d", l.Event, word(l.About), l.Op, word(l.Component), l.Amount, l.Reason)
 }
 
 // word writes text as one word: quoted when it has spaces, or could be taken for

@@ -40,7 +40,7 @@ func (r *Recorder) See(ev *abi.Event, payload []byte, answer []abi.Decision) {
 		r.names[ev.Component] = string(payload)
 	case abi.Rejected: // its own answer is ignored
 		if d, code, ok := rejection(payload); ok {
-			r.add(Rejected, code.String(), d)
+			r.append(r.line(Rejected, code.String(), d))
 		}
 		return
 	}
@@ -48,7 +48,7 @@ func (r *Recorder) See(ev *abi.Event, payload []byte, answer []abi.Decision) {
 		return
 	}
 	for _, d := range answer {
-		r.add(ev.Kind.String(), r.name(ev.Component), d)
+		r.append(r.Decision(ev, d))
 	}
 }
 
@@ -64,9 +64,9 @@ func rejection(payload []byte) (abi.Decision, abi.RejectCode, bool) {
 	return list[0], abi.RejectCode(binary.LittleEndian.Uint32(payload[abi.DecisionSize:])), err == nil
 }
 
-// name returns a component's name, or its number if the policy speaks of one that is not
+// Name returns a component's name, or its number if the policy speaks of one that is not
 // there.
-func (r *Recorder) name(id uint32) string {
+func (r *Recorder) Name(id uint32) string {
 	if id == abi.None {
 		return ""
 	}
@@ -76,7 +76,12 @@ func (r *Recorder) name(id uint32) string {
 	return "component(" + strconv.FormatUint(uint64(id), 10) + ")"
 }
 
-func (r *Recorder) add(event, about string, d abi.Decision) {
+// Decision is the line of one decision of an answer to an event that was seen.
+func (r *Recorder) Decision(ev *abi.Event, d abi.Decision) Line {
+	return r.line(ev.Kind.String(), r.Name(ev.Component), d)
+}
+
+func (r *Recorder) line(event, about string, d abi.Decision) Line {
 	amount := "all"
 	switch {
 	case d.Op == abi.Retain:
@@ -86,7 +91,7 @@ func (r *Recorder) add(event, about string, d abi.Decision) {
 	case d.Arg > 0:
 		amount = units.Bytes(d.Arg).Exact()
 	}
-	r.append(Line{Request: r.request, Call: r.call, Event: event, About: about, Op: d.Op.String(), Component: r.name(d.Component), Amount: amount, Reason: d.Reason})
+	return Line{Request: r.request, Call: r.call, Event: event, About: about, Op: d.Op.String(), Component: r.Name(d.Component), Amount: amount, Reason: d.Reason}
 }
 
 func (r *Recorder) append(l Line) {
