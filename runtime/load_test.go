@@ -191,8 +191,8 @@ func TestMetadata(t *testing.T) {
 		warnings []string
 	}{
 		{"none", nil, Metadata{Reasons: none}, nil},
-		{"all keys", custom("name=lru\nversion=1.2\nschema=3\ndescription=drops = the oldest\nreason.0=a\nreason.65535=b\nlater=x\n\x00"),
-			Metadata{"lru", "1.2", "3", "drops = the oldest", map[uint16]string{0: "a", 65535: "b"}}, nil},
+		{"all keys", custom("name=lru\nversion=1.2\nschema=3\ndescription=drops = the oldest\nreason.0=a\nreason.65535=b\nlanguage=Zig\nconfig=a, b,c.*\nlater=x\n\x00"),
+			Metadata{"lru", "1.2", "3", "drops = the oldest", "Zig", []string{"a", "b", "c.*"}, map[uint16]string{0: "a", 65535: "b"}}, nil},
 		{"bad lines are left out", custom("name\nversion=\x1b[31m\nreason.65536=x\nreason.-1=x\nreason.7=ok"),
 			Metadata{Reasons: map[uint16]string{7: "ok"}},
 			[]string{`line 1: no key=value: "name"`, `line 2: "version" is not printable UTF-8`,
@@ -260,4 +260,16 @@ func named(wasm []byte, index byte, name string) []byte {
 	section := append([]byte("\x04name\x01"), byte(len(entries)))
 	section = append(section, entries...)
 	return append(append(slices.Clone(wasm), 0, byte(len(section))), section...)
+}
+
+func TestConfigurationThatAModuleReads(t *testing.T) {
+	said := Metadata{Config: []string{"a", "set.*"}}
+	for key, want := range map[string]bool{"a": true, "ab": false, "set.": true, "set.x": true, "set": false, "": false} {
+		if got := said.Reads(key); got != want {
+			t.Errorf("%q: %v, want %v", key, got, want)
+		}
+	}
+	if silent := (&Metadata{}); !silent.Reads("a") {
+		t.Error("a module that does not say what it reads is taken to read nothing")
+	}
 }

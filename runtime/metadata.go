@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -15,13 +16,17 @@ import (
 const (
 	maxMetadata = 4 << 10 // bytes of the section
 	maxValue    = 80      // bytes of a name, version, schema or reason
-	maxText     = 400     // bytes of the description
+	maxText     = 400     // bytes of the description, and of the keys of configuration
 )
 
 // Metadata is what a module says of itself, in a custom section. It is untrusted
 // text, but printable and bounded.
 type Metadata struct {
 	Name, Version, Schema, Description string
+	Language                           string // that it was written in
+	// Config are the keys of configuration that it reads; one that ends in * stands for all that
+	// begin so. Empty: it does not say.
+	Config []string
 	// Reasons are the texts of the policy's own reason codes.
 	Reasons map[uint16]string
 }
@@ -66,7 +71,7 @@ func (md *Metadata) line(line string) error {
 		return fmt.Errorf("no key=value: %.40q", line)
 	}
 	limit := maxValue
-	if key == "description" {
+	if key == "description" || key == "config" {
 		limit = maxText
 	}
 	if len(value) > limit {
@@ -84,6 +89,10 @@ func (md *Metadata) line(line string) error {
 		md.Schema = value
 	case "description":
 		md.Description = value
+	case "language":
+		md.Language = value
+	case "config":
+		md.Config = strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
 	default:
 		code, isReason := strings.CutPrefix(key, "reason.")
 		if !isReason {
@@ -96,6 +105,14 @@ func (md *Metadata) line(line string) error {
 		md.Reasons[uint16(n)] = value
 	}
 	return nil
+}
+
+// Reads reports whether the module reads a key of configuration, as far as it says.
+func (md *Metadata) Reads(key string) bool {
+	return len(md.Config) == 0 || slices.ContainsFunc(md.Config, func(known string) bool {
+		prefix, open := strings.CutSuffix(known, "*")
+		return key == known || open && strings.HasPrefix(key, prefix)
+	})
 }
 
 func printable(s string) bool {

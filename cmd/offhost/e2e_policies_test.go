@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -371,4 +372,22 @@ func TestPolicyCommandsReadConfiguration(t *testing.T) {
 		t.Errorf("check: exit code %d: %s", checked.code, checked.stderr)
 	}
 	shell{}.fails(t, 1, "refused at step meter: .* the limit is 1 pages", "policy", "install", path, "--policy-dir", own, "--name", "small", "--policy-memory", "64KiB")
+}
+
+// A key of configuration that a module does not read is told of, if it says what it reads.
+func TestConfigurationThatNobodyReads(t *testing.T) {
+	ownDirs(t)
+	const greedyDual, cRules = "../../examples/policies/greedy-dual/greedy_dual.wasm", "../../examples/policies/lru/c/lru.wasm"
+	for _, command := range [][]string{{"run", "flux-bf16", "--baselines", "none", "--policy"}, {"policy", "check", "--quick", "--only", "answers"}, {"policy", "bench", "--events", "10"}} {
+		for _, c := range []struct {
+			module, key string
+			told        bool
+		}{{greedyDual, "cost", false}, {greedyDual, "cots", true}, {cRules, "cots", false}} {
+			path, _ := repositoryFile(t, c.module)
+			r := shell{}.run(t, append(slices.Clone(command), path, "--policy-config", c.key+"=count")...)
+			if r.code != 0 || strings.Contains(r.stderr, `did you mean \"cost\"`) != c.told {
+				t.Errorf("%v %s with %s: exit code %d, and it is to be told: %v: %s", command, c.module, c.key, r.code, c.told, r.stderr)
+			}
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,7 @@ import (
 	"github.com/offhost/offhost/host/units"
 	"github.com/offhost/offhost/policies"
 	"github.com/offhost/offhost/runtime"
+	"github.com/offhost/offhost/runtime/meter"
 )
 
 // findModule returns the module that name means to a command that runs nothing, and the
@@ -129,6 +131,18 @@ func (a *app) builtModule(p *scaffold.Project) (module, error) {
 func (a *app) warnStale(p *scaffold.Project) {
 	if source := p.Newer(); source != "" {
 		a.log.Warn("the source is newer than the module: offhost policy build", "source", source, "module", p.Module())
+	}
+}
+
+// warnUnread says which keys of configuration are set and mean nothing to a module, if it says
+// what it reads.
+func (a *app) warnUnread(m module, set map[string]string) {
+	md, _ := runtime.ReadMetadata(meter.ReadOutline(m.wasm).Customs)
+	for _, key := range slices.Sorted(maps.Keys(set)) {
+		if !md.Reads(key) {
+			a.log.Warn("the policy does not read this key of its configuration"+config.DidYouMean(key, md.Config),
+				"policy", m.name, "key", key, "reads", strings.Join(md.Config, ","))
+		}
 	}
 }
 

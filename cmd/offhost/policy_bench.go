@@ -89,6 +89,7 @@ func (a *app) benchPolicy(ctx context.Context, flags *pflag.FlagSet, name string
 	if err != nil {
 		return err
 	}
+	a.warnUnread(m, s.Policy.Config)
 	reference, err := a.loadModule(ctx, s.Sources, benchReference)
 	if err != nil {
 		return err

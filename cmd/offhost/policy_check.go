@@ -248,6 +248,7 @@ func (a *app) checkModule(ctx context.Context, c moduleCheck, s config.Settings)
 	if err := c.placeFault(a.dir); err != nil { // before the time is spent
 		return err
 	}
+	a.warnUnread(c.module, s.Policy.Config)
 	if _, err := host.ConfigLines(s.Policy.Config, host.DefaultChunk, 1, 1); err != nil {
 		return &config.UsageError{Err: err}
 	}

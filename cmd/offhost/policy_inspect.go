@@ -34,7 +34,7 @@ read; the exit code is 1 for what is no WebAssembly module.
 --format json prints one object of schema ` + inspectSchema + `:
   name, source, sha256, bytes  of the module; source is the reference of one from a registry
   abi                          that it exports, or empty
-  metadata                     name, version, schema, description and reasons of the custom
+  metadata                     name, version, schema, description, reasons, language and config of the custom
                                section "offhost", or null, and warnings about it
   producers                    field, name and version of each
   function_names               how many functions the name section names, or null
@@ -125,6 +125,8 @@ type metadataJSON struct {
 	Description string            `json:"description"`
 	Reasons     map[uint16]string `json:"reasons"`
 	Warnings    []string          `json:"warnings"`
+	Language    string            `json:"language"`
+	Config      []string          `json:"config"`
 }
 
 type producerJSON struct {
@@ -163,7 +165,7 @@ func inspect(ctx context.Context, m module, limits config.Policy) *inspection {
 	}
 	if slices.ContainsFunc(o.Customs, func(c meter.Custom) bool { return c.Name == abi.CustomSection }) {
 		md, warnings := runtime.ReadMetadata(o.Customs)
-		found.Metadata = &metadataJSON{md.Name, md.Version, md.Schema, md.Description, md.Reasons, append([]string{}, warnings...)}
+		found.Metadata = &metadataJSON{md.Name, md.Version, md.Schema, md.Description, md.Reasons, append([]string{}, warnings...), md.Language, append([]string{}, md.Config...)}
 	}
 	for _, p := range o.Producers {
 		found.Producers = append(found.Producers, producerJSON(p))
@@ -217,6 +219,9 @@ func (i *inspection) write(w io.Writer) error {
 	if made := i.made(); made != "" {
 		line("%s", made)
 	}
+	if md := i.Metadata; md != nil && len(md.Config) > 0 {
+		line("configured by %s", strings.Join(md.Config, ", "))
+	}
 	if i.alien() {
 		_, err := io.WriteString(w, b.String())
 		return err
@@ -258,6 +263,9 @@ func (i *inspection) made() string {
 			if p.Field == f.field {
 				names = append(names, strings.TrimSpace(p.Name+" "+p.Version))
 			}
+		}
+		if f.field == "language" && i.Metadata != nil && i.Metadata.Language != "" {
+			names = []string{i.Metadata.Language} // a linker sees the language of what it links
 		}
 		if names != nil {
 			parts = append(parts, f.said+strings.Join(names, ", "))

@@ -18,6 +18,7 @@ import (
 	"github.com/offhost/offhost/cmd/offhost/internal/scaffold"
 	"github.com/offhost/offhost/host/units"
 	"github.com/offhost/offhost/policies"
+	"github.com/offhost/offhost/runtime"
 	"github.com/offhost/offhost/runtime/meter"
 )
 
@@ -150,6 +151,9 @@ func abiOf(o *meter.Outline) string {
 
 // language is what a module says it was written in, or else what it was made by.
 func language(o *meter.Outline) string {
+	if md, _ := runtime.ReadMetadata(o.Customs); md.Language != "" {
+		return md.Language
+	}
 	for _, field := range []string{"language", "processed-by"} {
 		var names []string
 		for _, p := range o.Producers {

@@ -195,6 +195,7 @@ func (a *app) runTrace(ctx context.Context, req request, out io.Writer) (err err
 	if req.module, err = a.loadModule(ctx, s.Sources, s.Policy.Module); err != nil {
 		return err
 	}
+	a.warnUnread(req.module, s.Policy.Config)
 	if req.swaps, err = a.loadSwaps(ctx, s.Sources, s.Swaps); err != nil {
 		return err
 	}

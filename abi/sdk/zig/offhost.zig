@@ -247,7 +247,7 @@ pub fn policy(comptime on_event: fn (*const Event, *Answer) void) void {
 /// What the module says of itself: lines such as "name=mine" and "reason.1=the oldest", which the
 /// host shows. It is assembler for a comptime block: asm (offhost.about(&.{ ... })).
 pub fn about(comptime lines: []const []const u8) []const u8 {
-    comptime var text: []const u8 = ".section .custom_section.offhost,\"\",@\n";
+    comptime var text: []const u8 = ".section .custom_section.offhost,\"\",@\n.ascii \"language=Zig\\n\"\n";
     inline for (lines) |line| text = text ++ ".ascii \"" ++ line ++ "\\n\"\n";
     return text ++ ".text\n";
 }

@@ -166,6 +166,6 @@ impl State for GreedyDual {
 }
 
 offhost_policy::about!(
-    b"name=greedy-dual\nversion=1\nschema=greedy-dual/1\nreason.1=least costly to load again, and longest unused\n"
+    b"name=greedy-dual\nversion=1\nschema=greedy-dual/1\nconfig=cost\nreason.1=least costly to load again, and longest unused\n"
 );
 offhost_policy::policy!(GreedyDual = GreedyDual::new(), state);

@@ -221,6 +221,6 @@ fn onEvent(e: *const offhost.Event, answer: *offhost.Answer) void {
 }
 
 comptime {
-    asm (offhost.about(&.{ "name=sets", "version=1", "reason.1=no set allows it beside what is called", "reason.2=costs least to load again" }));
+    asm (offhost.about(&.{ "name=sets", "version=1", "config=set.*,cost.*", "reason.1=no set allows it beside what is called", "reason.2=costs least to load again" }));
     offhost.policy(onEvent);
 }
