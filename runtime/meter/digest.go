@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-//go:embed binary.go body.go control.go digest.go meter.go module.go names.go nan.go ops.go pieces.go work.go
+//go:embed binary.go body.go control.go digest.go meter.go module.go names.go nan.go ops.go outline.go pieces.go work.go
 var sources embed.FS
 
 // Digest names what the meter does, in hexadecimal: it is another one as soon as any of the
