@@ -123,7 +123,7 @@ func TestAFaultIsLeftInAFile(t *testing.T) {
 		t.Errorf("exit code %d, want the flags %q:\n%s", code, want, out)
 	}
 	// The second of two faults comes with --only.
-	if code, out, _ := checked(t, t.TempDir(), "../../policies/conformance/testdata/faulty/unlawful.wasm", "--quick"); code != 1 || !strings.Contains(out, "come with --only rejected.") {
+	if code, out, _ := checked(t, t.TempDir(), "../../policies/conformance/testdata/faulty/bump.wasm", "--quick"); code != 1 || !strings.Contains(out, "come with --only growth.") {
 		t.Errorf("two faults: exit code %d:\n%s", code, out)
 	}
 }
