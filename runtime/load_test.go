@@ -99,7 +99,7 @@ func TestLoadRefusals(t *testing.T) {
 		{"import of our own", module(memory, []meter.Import{{Module: "env", Name: "now", Type: toI32}}, buffer, event), Config{}, "imports", ErrImport, `"env.now"; a policy may import nothing but args_get, `},
 		{"import of a file", module(memory, wasi("path_open", unit), buffer, event), Config{}, "imports", ErrImport, `"wasi_snapshot_preview1.path_open"`},
 		{"import of another type", module(memory, wasi("sched_yield", unit), buffer, event), Config{}, "imports", ErrImport, "as () -> (), want () -> (i32)"},
-		{"too much memory", module([]byte{5, 4, 1, 0, 0x81, 0x02}, nil, buffer, event), Config{}, "meter", meter.ErrTooLarge, "257 pages of memory (16448 KiB) at the start, the limit is 256 pages"},
+		{"too much memory", module([]byte{5, 4, 1, 0, 0x81, 0x02}, nil, buffer, event), Config{}, "meter", meter.ErrTooLarge, "16448 KiB of memory at the start, the limit is 16384 KiB"},
 		{"types that do not fit", module(memory, nil, buffer, event, export{"x", toI32}, export{"x", toI32}), Config{}, "compile", ErrModule, "duplicate"},
 
 		{"start without end", fixture(t, "start-loop"), Config{}, "start", ErrFuel, "all 50000000 units are spent"},

@@ -95,7 +95,7 @@ func TestWhatBenchLinkCannotDo(t *testing.T) {
 		"--format xml":                        "text or json",
 		"--write " + bad:                      `unknown key "bugdet"`,
 		"--write " + nowhere:                  "configuration: create .*/none/x.yaml: no such file",
-		"now":                                 "1 arguments",
+		"now":                                 "1 argument, want",
 		"--chunk-sizes 1MiB --burn":           "unknown flag",
 	} {
 		if len(onDevices()) == 1 && !strings.Contains(args, "sim") {

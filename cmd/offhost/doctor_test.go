@@ -43,7 +43,7 @@ func TestDoctorOnThisMachine(t *testing.T) {
 func TestDoctorsExitCodes(t *testing.T) {
 	for args, want := range map[string]string{
 		"doctor --format xml": "text or json",
-		"doctor now":          "1 arguments",
+		"doctor now":          "1 argument, want",
 	} {
 		b := newBench(t, "")
 		if code := b.run(strings.Fields(args)...); code != 2 || !strings.Contains(b.errs.String(), want) || b.out.Len() > 0 {

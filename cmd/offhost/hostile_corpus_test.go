@@ -55,7 +55,7 @@ var corpus = []member{
 	{name: "grows-while-answering", lawful: true},
 	{name: "start-grows"},
 	{name: "table-bomb", faults: []string{"fuel"}},
-	{name: "wants-more-memory", step: "meter", says: "257 pages of memory"},
+	{name: "wants-more-memory", step: "meter", says: "16448 KiB of memory at the start, the limit is 16384 KiB"},
 	{name: "imports-memory", step: "module", says: "import of a memory"},
 
 	// What it exports and imports, and where it traps.

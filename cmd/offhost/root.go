@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/offhost/offhost/cmd/offhost/internal/config"
+	"github.com/offhost/offhost/cmd/offhost/internal/render"
 )
 
 func (a *app) rootCommand() *cobra.Command {
@@ -29,7 +32,7 @@ carries it out and explains it.`,
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &config.UsageError{Err: err} })
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.runCommand(), a.policyCommand(), a.traceCommand(), a.benchCommand(), a.doctorCommand(), a.versionCommand(), workerCommand())
 	return root
 }
@@ -52,11 +55,48 @@ func asGroup(cmd *cobra.Command) {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
+// flagError says of a flag that cannot be what would be right.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				names = append(names, "--"+f.Name)
+			}
+		})
+		return usagef("%w%s", err, config.DidYouMean("--"+unknown.GetSpecifiedName(), names))
+	case errors.As(err, &invalid):
+		if want := wanted(invalid.GetFlag().Value.Type()); want != "" {
+			return usagef("--%s: %q: want %s", invalid.GetFlag().Name, invalid.GetValue(), want)
+		}
+	}
+	return &config.UsageError{Err: err}
+}
+
+// wanted is what flags of a type of pflag's own want, empty for others, which say it
+// themselves.
+func wanted(kind string) string {
+	switch kind {
+	case "int", "int64":
+		return "a whole number"
+	case "uint", "uint32", "uint64":
+		return "a whole number, not below 0"
+	case "bool":
+		return "true or false"
+	case "duration":
+		return "a duration, as 30s or 2m"
+	}
+	return ""
+}
+
 // argCount refuses another number of arguments than low to high.
 func argCount(low, high int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if n := len(args); n < low || n > high {
-			return usagef("%d arguments, want it as in: %s", n, cmd.UseLine())
+			return usagef("%s, want it as in: %s", render.Count(int64(n), "argument"), cmd.UseLine())
 		}
 		return nil
 	}

@@ -131,8 +131,8 @@ func (m *Module) Meter(opt Options) ([]byte, Stats, error) {
 		return nil, stats, fmt.Errorf("meter: options out of range: %+v", opt)
 	}
 	if m.memory != nil && m.memory.min > opt.MemoryPages {
-		return nil, stats, fmt.Errorf("%w: it wants %d pages of memory (%d KiB) at the start, the limit is %d pages (%d KiB)",
-			ErrTooLarge, m.memory.min, m.memory.min*64, opt.MemoryPages, opt.MemoryPages*64)
+		return nil, stats, fmt.Errorf("%w: it wants %d KiB of memory at the start, the limit is %d KiB",
+			ErrTooLarge, uint64(m.memory.min)*64, uint64(opt.MemoryPages)*64)
 	}
 	for i, t := range m.tables {
 		if t.min > opt.TableEntries {

@@ -268,6 +268,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"nothing", nil, ErrMalformed, "8 bytes wanted"},
 		{"no module", []byte("#!/bin/sh\n"), ErrMalformed, "is it a .wasm file?"},
+		{"no module, and short", []byte("hello\n"), ErrMalformed, "is it a .wasm file?"},
 		{"component", []byte("\x00asm\x0d\x00\x01\x00"), ErrUnsupported, "0d 00 01 00"},
 		{"section too long", header([]byte{secType, 9, 0}), ErrMalformed, "9 bytes wanted, 1 are left"},
 		{"section too short", header(section(secType, 1, 0x60, 0, 0, 0)), ErrMalformed, "1 bytes too many"},
@@ -286,7 +287,7 @@ func TestRefusals(t *testing.T) {
 		{"shared memory", header(section(secMemory, 1, 3, 1, 1)), ErrUnsupported, "threads"},
 		{"64-bit memory", header(section(secMemory, 1, 4, 1)), ErrUnsupported, "memory64"},
 		{"two memories", header(section(secMemory, 2, 0, 1, 0, 1)), ErrUnsupported, "multi-memory"},
-		{"memory above the limit", header(section(secMemory, 1, 0, 17)), ErrTooLarge, "17 pages of memory (1088 KiB) at the start, the limit is 16 pages (1024 KiB)"},
+		{"memory above the limit", header(section(secMemory, 1, 0, 17)), ErrTooLarge, "1088 KiB of memory at the start, the limit is 1024 KiB"},
 		{"table above the limit", header(section(secTable, 1, FuncRef, 0, 0x80, 0x80, 0x80, 1)), ErrTooLarge, "table 0 wants 2097152 entries"},
 		{"maximum below minimum", header(section(secMemory, 1, 1, 3, 2)), ErrMalformed, "maximum 2 is below the minimum 3"},
 		{"long export name", header(section(secExport, append(appendText([]byte{1}, long), 0, 0)...)), ErrTooLarge, "at most 256"},

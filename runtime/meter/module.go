@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Limits of a module, chosen well above what compilers write (Go's own guests,
@@ -233,16 +234,17 @@ func Decode(wasm []byte) (*Module, error) {
 // checkHeader reads what a module begins with. The error about an end that comes too
 // early is the reader's.
 func checkHeader(r *reader) error {
+	if have := r.b[r.off:r.end]; !strings.HasPrefix("\x00asm", string(have[:min(len(have), 4)])) {
+		return fmt.Errorf("%w: it begins with % x, want 00 61 73 6d (is it a .wasm file?)", ErrMalformed, have[:min(len(have), 4)])
+	}
 	h := r.bytes(8)
 	switch {
 	case r.err != nil || string(h) == "\x00asm\x01\x00\x00\x00":
 		return r.err
 	case string(h) == "\x00asm\x0d\x00\x01\x00":
 		return fmt.Errorf("%w: a component (% x), want a core module of version 1 (01 00 00 00)", ErrUnsupported, h[4:])
-	case string(h[:4]) == "\x00asm":
-		return fmt.Errorf("%w: version or layer % x, want a core module of version 1 (01 00 00 00)", ErrUnsupported, h[4:])
 	}
-	return fmt.Errorf("%w: it begins with % x, want 00 61 73 6d (is it a .wasm file?)", ErrMalformed, h[:4])
+	return fmt.Errorf("%w: version or layer % x, want a core module of version 1 (01 00 00 00)", ErrUnsupported, h[4:])
 }
 
 func (m *Module) section(id byte, r *reader) {

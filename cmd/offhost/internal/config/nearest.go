@@ -23,12 +23,22 @@ func Nearest(name string, candidates []string) string {
 	return best
 }
 
-// DidYouMean is the end of an error about an unknown name.
+// DidYouMean is the end of an error about an unknown name: empty if none of the candidates is
+// like it.
 func DidYouMean(name string, candidates []string) string {
-	if near := Nearest(name, candidates); near != "" {
+	if near := Nearest(name, candidates); near != "" && like(name, near) {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
 	return ""
+}
+
+// like reports whether a name could be meant for another one: a third of it or more is there,
+// as of lur for lru.
+func like(name, other string) bool {
+	name, other = fold(name), fold(other)
+	last := other[strings.LastIndexByte(other, '.')+1:]
+	near := func(other string) bool { return 3*distance(name, other) <= 2*max(len(name), len(other)) }
+	return near(other) || near(last)
 }
 
 func fold(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
