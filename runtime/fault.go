@@ -117,6 +117,8 @@ type LoadError struct {
 	Policy string // its name, as far as it is known
 	SHA256 string // the module's digest, in hexadecimal
 	Step   string // the step that refused it
+	// Said is what it logged while it started, as a Fault's.
+	Said []string
 	Err    error
 }
 

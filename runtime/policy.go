@@ -168,7 +168,7 @@ func (p *Policy) lose(ev *abi.Event, fn string, err error) error {
 }
 
 func (p *Policy) refuse(step string, err error) error {
-	return &LoadError{Policy: p.info.Name, SHA256: p.info.SHA256, Step: step, Err: err}
+	return &LoadError{Policy: p.info.Name, SHA256: p.info.SHA256, Step: step, Said: p.log.fail(), Err: err}
 }
 
 // Close ends the policy and frees its memory. It may be called more than once.

@@ -70,7 +70,8 @@ it: by flags, OFFHOST_* variables or offhost.yaml.
 --format json prints one object of schema ` + checkSchema + `:
   module     name, sha256, bytes, abi, engine; and what it is given: fuel (the most that an
              event may spend), refill (what each adds to what is left), memory_bytes
-  steps      of loading: step, found, and error for the one that refused
+  steps      of loading: step, found, and error and said (lines that it logged) for the one
+             that refused
   checks     check, result (pass, warning, skipped, fail), found (sentences), and of one
              that fails fault: class, event (its place in the log, from 1), function,
              said (lines that it logged)
@@ -201,9 +202,10 @@ type moduleJSON struct {
 }
 
 type stepJSON struct {
-	Step  string `json:"step"`
-	Found string `json:"found,omitempty"`
-	Error string `json:"error,omitempty"`
+	Step  string   `json:"step"`
+	Found string   `json:"found,omitempty"`
+	Error string   `json:"error,omitempty"`
+	Said  []string `json:"said,omitempty"`
 }
 
 type verdictJSON struct {
@@ -285,8 +287,13 @@ func (a *app) checkModule(ctx context.Context, c moduleCheck, s config.Settings)
 			return cause
 		}
 		var refused *runtime.LoadError
-		if !c.text && errors.As(err, &refused) {
+		if errors.As(err, &refused) && c.text {
+			for _, line := range refused.Said {
+				fmt.Fprintf(a.stdout, "%-8s  it said: %s\n", "", render.Sentence(line))
+			}
+		} else if refused != nil {
 			c.found.Module.SHA256 = refused.SHA256
+			c.found.Steps[len(c.found.Steps)-1].Said = refused.Said
 			err = errors.Join(err, render.Object(a.stdout, c.found))
 		}
 		return err

@@ -150,6 +150,11 @@ func TestPolicyCheckShowsWhatAModuleSays(t *testing.T) {
 		t.Errorf("%+v, want the default limits", m)
 	}
 
+	// So is what it logged before it could be told anything.
+	if code, out, _ := checked(t, t.TempDir(), "../../policies/conformance/testdata/faulty/no-start.wasm"); code != 1 || !strings.Contains(out, "start     refused\n          it said: no way in\n") {
+		t.Errorf("exit code %d, want 1 and what it said at its start:\n%s", code, out)
+	}
+
 	hand := filepath.Join(t.TempDir(), "hand.jsonl")
 	text := `{"kind":"LOG","format":"offhost.events/1"}
 {"kind":"CONFIG","budget":1000000000}
