@@ -119,7 +119,7 @@ type LoadError struct {
 	Step   string // the step that refused it
 	// Said is what it logged while it started, as a Fault's.
 	Said []string
-	Err    error
+	Err  error
 }
 
 // Unwrap returns the reason.
