@@ -10,7 +10,7 @@ assemblyscript=0.28.20
 
 dir=${1:?"usage: toolchains.sh DIR"}
 mkdir -p "$dir/bin"
-dir=$(cd "$dir" && pwd)
+dir=$(cd "$dir" && pwd -P)
 
 missing=
 for tool in clang-19 wasm-ld-19 wat2wasm wasm-ld-14 /usr/bin/cargo /usr/bin/rustc; do
