@@ -412,3 +412,23 @@ func TestHelpExplainsEveryColumn(t *testing.T) {
 		t.Error("help says floor, users read fallback")
 	}
 }
+
+// A device that nothing more is known of is not said to have nothing.
+func TestTraceShowLeavesOutWhatIsNotKnown(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "t.jsonl")
+	text := `{"kind":"trace","format":"offhost.trace/1","name":"x"}
+{"kind":"device","name":"CPU"}
+{"kind":"component","name":"a","bytes":1000,"read_only":true}
+{"kind":"pipeline","name":"p","components":["a"]}
+{"kind":"begin","request":1,"pipeline":"p"}
+{"kind":"call","component":"a","compute_ns":5}
+{"kind":"end","request":1}
+`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := (shell{}).succeeds(t, "trace", "show", path); !strings.Contains(out, "\nDevice: CPU\n") {
+		t.Error(out)
+	}
+}

@@ -121,7 +121,7 @@ func showText(a *app, s *survey) error {
 		fmt.Fprintf(out, "%s\n", render.Sentence(s.Description))
 	}
 	if d := s.Device; d.Name != "" {
-		fmt.Fprintf(out, "Device: %s, %v, %v in, %v back, pageable %v\n", render.Name(d.Name), d.Memory, d.H2D, d.D2H, d.Pageable)
+		fmt.Fprintf(out, "Device: %s\n", strings.Join(append([]string{render.Name(d.Name)}, hints(d)...), ", "))
 	}
 
 	components := render.Table{Header: []string{"component", "size", "workspace"}}
@@ -162,6 +162,23 @@ func showText(a *app, s *survey) error {
 	}
 	_, err := fmt.Fprint(a.stdout, out.String())
 	return err
+}
+
+// hints are what a trace says of its device.
+func hints(d trace.Device) (list []string) {
+	if d.Memory > 0 {
+		list = append(list, d.Memory.String())
+	}
+	if d.H2D > 0 {
+		list = append(list, d.H2D.String()+" in")
+	}
+	if d.D2H > 0 {
+		list = append(list, d.D2H.String()+" back")
+	}
+	if d.Pageable > 0 {
+		list = append(list, "pageable "+d.Pageable.String())
+	}
+	return list
 }
 
 func orNothing(b units.Bytes) string {
