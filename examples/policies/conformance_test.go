@@ -52,7 +52,7 @@ func TestTheFuelThatIsAdvisedIsEnough(t *testing.T) {
 		v := check(little)
 		said := advice.FindAllStringSubmatch(strings.Join(v.Found, "\n"), -1)
 		if v.Result != conformance.Warned || said == nil {
-			t.Fatalf("%s with %+v: %v %q, want a warning and what would do", name, little, v.Result, v.Found)
+			t.Fatalf("%s with %+v: %v %q, want a warning and what would be enough", name, little, v.Result, v.Found)
 		}
 		var enough runtime.Limits
 		for _, s := range said {
@@ -64,7 +64,7 @@ func TestTheFuelThatIsAdvisedIsEnough(t *testing.T) {
 	}
 }
 
-var advice = regexp.MustCompile(`--policy-fuel (\d+) --policy-refill (\d+) would do`)
+var advice = regexp.MustCompile(`--policy-fuel (\d+) --policy-refill (\d+) would be enough`)
 
 func number(t *testing.T, digits string) uint64 {
 	t.Helper()
