@@ -241,7 +241,7 @@ func parseLine(text string) (l Line, err error) {
 	if l.Event = words[1]; l.Event == Fault {
 		return l, nil
 	}
-	if strings.Trim(l.Event, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789()") != "" {
+	if l.Event == "" || strings.Trim(l.Event, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789()") != "" {
 		return l, fmt.Errorf("event %.80q: want one in capitals, %s", l.Event, form)
 	}
 	l.About, l.Op, l.Component, l.Amount = words[2], words[3], words[4], words[5]

@@ -195,6 +195,7 @@ func TestRecorder(t *testing.T) {
 // Whatever is read is written so that it reads the same.
 func FuzzParse(f *testing.F) {
 	f.Add(small)
+	f.Add("offhost.decisions/1\n\n0.0 - 0 evict 0 0 0")
 	f.Add("offhost.decisions/1\na b\n\n1.1 NEED \"\\x00\" evict \"\" all 1\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		any := func(string, bool) error { return nil }
