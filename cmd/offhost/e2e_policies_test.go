@@ -227,6 +227,33 @@ func TestAProjectsModuleIsAFile(t *testing.T) {
 }
 
 // A module that has the name of a built-in one, however it got there, is not run by it.
+// Who has installed a policy and builds it again is told which of the two is taken.
+func TestAnInstalledPolicyAndItsProject(t *testing.T) {
+	ownDirs(t)
+	sh := shell{dir: t.TempDir()}
+	sh.succeeds(t, "policy", "new", "--lang", "c", "mine")
+	made := filepath.Join(sh.dir, "mine", "mine.wasm")
+	const warning = "the installed policy is taken"
+	for i, from := range []string{minimal(t), "../../examples/policies/lru/c/lru.wasm"} {
+		b, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(made, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			sh.succeeds(t, "policy", "install", "./mine")
+		}
+		if r := sh.run(t, "policy", "check", "mine", "--quick", "--only", "answers"); r.code != 0 || strings.Contains(r.stderr, warning) != (i == 1) {
+			t.Errorf("with module %d in the folder: exit code %d, %s", i, r.code, r.stderr)
+		}
+		if r := sh.run(t, "policy", "check", "./mine", "--quick", "--only", "answers"); r.code != 0 || strings.Contains(r.stderr, warning) {
+			t.Errorf("./mine: exit code %d, %s", r.code, r.stderr)
+		}
+	}
+}
+
 func TestABuiltInPolicyCannotBeShadowed(t *testing.T) {
 	dir, _ := ownDirs(t)
 	path, _ := repositoryFile(t, minimalModule)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,23 @@ func (a *app) loadModule(ctx context.Context, from config.Sources, name string) 
 	case err != nil:
 		return module{}, err
 	}
+	a.warnOfNamesake(name, wasm)
 	return module{name: p.Name, wasm: wasm}, nil
+}
+
+// warnOfNamesake says so where an installed policy is taken and the project in the folder
+// of its name has made another one since.
+func (a *app) warnOfNamesake(name string, wasm []byte) {
+	if !isFolder(name) {
+		return
+	}
+	p, err := scaffold.Open(name)
+	if err != nil {
+		return
+	}
+	if made, err := readAtMost(p.Module(), runtime.DefaultModuleBytes); err == nil && !bytes.Equal(made, wasm) {
+		a.log.Warn("the installed policy is taken, which is not what the folder of its name has: ./"+name+" names that", "policy", name)
+	}
 }
 
 // projectModule returns the module of the project in the folder of a name that means nothing
