@@ -226,7 +226,6 @@ func TestAProjectsModuleIsAFile(t *testing.T) {
 	sh.fails(t, 1, `read mine.mine\.wasm: `, "policy", "inspect", "./mine")
 }
 
-// A module that has the name of a built-in one, however it got there, is not run by it.
 // Who has installed a policy and builds it again is told which of the two is taken.
 func TestAnInstalledPolicyAndItsProject(t *testing.T) {
 	ownDirs(t)
@@ -254,6 +253,7 @@ func TestAnInstalledPolicyAndItsProject(t *testing.T) {
 	}
 }
 
+// A module that has the name of a built-in one, however it got there, is not run by it.
 func TestABuiltInPolicyCannotBeShadowed(t *testing.T) {
 	dir, _ := ownDirs(t)
 	path, _ := repositoryFile(t, minimalModule)
