@@ -56,10 +56,7 @@ bench-policies: ## what a policy costs in each language, and what the examples m
 		lru,sticky-loop,minimal/minimal.wasm,greedy-dual/greedy_dual.wasm,lfu-aging/lfu_aging.wasm,markov/markov.wasm,accelerate-chain/accelerate_chain.wasm
 
 fuzz: ## each fuzz target for FUZZTIME
-	@set -e; for pkg in $$($(GO) list ./...); do \
-		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; \
-		done; done
+	GO=$(GO) .ci/fuzz $(FUZZTIME)
 
 policies: ## rebuild the built-in modules; needs Debian's clang-19 and lld-19
 	policies/build.sh
