@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,5 +66,32 @@ func TestAnInterruptedTransferLeavesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// A link that appears where a module is to be, while it is on its way, is not followed.
+func TestAPulledModuleReplacesNothing(t *testing.T) {
+	host := startRegistry(t, "")
+	ownDirs(t)
+	path, _ := repositoryFile(t, minimalModule)
+	ref := pushed(t, shell{}.succeeds(t, "policy", "push", path, host+"/me/minimal:1.0"))
+	sh := shell{dir: t.TempDir()}
+	precious := filepath.Join(t.TempDir(), "precious")
+	writeFile(t, "precious", precious)
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: host})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := os.Symlink(precious, filepath.Join(sh.dir, "minimal.wasm")); err != nil && !os.IsExist(err) {
+			t.Error(err)
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	ref = strings.Replace(ref, host, strings.TrimPrefix(server.URL, "http://"), 1)
+	sh.fails(t, 2, "minimal.wasm is there already", "policy", "pull", ref)
+	if got := readFile(t, precious); string(got) != "precious" {
+		t.Errorf("%d bytes were written through the link", len(got))
+	}
+	if left, err := os.ReadDir(sh.dir); len(left) != 1 {
+		t.Errorf("%v, %v; want the link alone", left, err)
 	}
 }

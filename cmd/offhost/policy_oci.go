@@ -117,10 +117,11 @@ func (a *app) pullPolicy(cmd *cobra.Command, from, output string) error {
 	if err != nil {
 		return usagef("%w", err)
 	}
+	write := wholefile.Write
 	if output == "" {
-		output = ref.Base() + ".wasm"
-		if _, err := os.Lstat(output); !errors.Is(err, fs.ErrNotExist) {
-			return usagef("%s is there already: name the file to write with -o", output)
+		output, write = ref.Base()+".wasm", wholefile.WriteNew
+		if _, err := os.Lstat(output); err == nil {
+			return taken(output)
 		}
 	}
 	_, sources, err := config.LoadPolicies(cmd.Flags(), a.dir, a.log)
@@ -140,9 +141,17 @@ func (a *app) pullPolicy(cmd *cobra.Command, from, output string) error {
 		_, err := a.stdout.Write(got.Wasm)
 		return err
 	}
-	if err := wholefile.Write(output, got.Wasm); err != nil {
+	switch err := write(output, got.Wasm); {
+	case errors.Is(err, fs.ErrExist): // since a moment ago
+		return taken(output)
+	case err != nil:
 		return err
 	}
 	_, err = fmt.Fprintf(a.stdout, "%s has %s\nIts SHA-256 is %s.\n", render.Name(output), got.Reference, got.SHA256)
 	return err
+}
+
+// taken says that nobody has named the file to write, and there is one.
+func taken(path string) error {
+	return usagef("%s is there already: name the file to write with -o", path)
 }

@@ -1,6 +1,8 @@
 package wholefile_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -100,6 +102,87 @@ func TestALinkStays(t *testing.T) {
 	holds(t, dir, map[string]string{"target": "new", "link": "new"})
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Errorf("%v, %v; want it to be a link still", info, err)
+	}
+}
+
+// links are what may lie in wait where a file is to be: a link to a file, and one to nothing.
+func links(t *testing.T, at string) map[string]func() {
+	t.Helper()
+	precious := filepath.Join(filepath.Dir(at), "precious")
+	if err := os.WriteFile(precious, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := func(to string) func() {
+		return func() {
+			if err := os.Symlink(to, at); err != nil {
+				t.Skip(err)
+			}
+		}
+	}
+	return map[string]func(){"precious": link("precious"), "nothing": link("nothing")}
+}
+
+func TestANewFileReplacesNothing(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a")
+	lie := links(t, path)
+	lie["a file"] = func() {
+		if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, put := range lie {
+		f, err := wholefile.CreateNew(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put()
+		if err := f.Commit(); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("%s is put there in between: %v, want that it exists", what, err)
+		}
+		if err := wholefile.WriteNew(path, []byte("new")); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s is there: %v, want that it exists", what, err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, dir, map[string]string{"precious": "old"})
+	}
+	if err := wholefile.WriteNew(path, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, dir, map[string]string{"precious": "old", "a": "new"})
+}
+
+func TestALinkIsNotFollowed(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a")
+	for what, put := range links(t, path) {
+		f, err := wholefile.CreateNoFollow(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put()
+		if other, err := wholefile.CreateNoFollow(path); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+			t.Errorf("a link to %s: %v, want an error", what, errors.Join(err, other.Discard()))
+		}
+		if err := f.Commit(); err != nil {
+			t.Errorf("a link to %s is put there in between: %v", what, err)
+		}
+		holds(t, dir, map[string]string{"precious": "old", "a": ""})
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestALinkToNothingStays(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink("nothing", link); err != nil {
+		t.Skip(err)
+	}
+	if err := wholefile.Check(link); err == nil || !strings.Contains(err.Error(), link) {
+		t.Errorf("%v, want an error that names the link", err)
 	}
 }
 
