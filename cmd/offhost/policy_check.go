@@ -55,12 +55,13 @@ megabytes or that spend most of their fuel take half a minute; --quick makes few
 shorter logs. An interrupt ends it at once, with exit code 1 as everywhere, and leaves no
 log.
 
-The first check that fails leaves a log that shows the fault, as short as a few seconds
-find one, in a file, NAME.fault.jsonl in the working directory or where --fault says; a file that is there is
-replaced. "offhost policy check --events FILE MODULE" tells it to the module again, or to
-the next version of it, shows what it answers to each event and what it logs, and judges
-that alone. The format is described in policies/conformance/FORMAT.md, so that logs can be
-written by hand. What a module has logged before it failed is shown with the fault.
+A check that fails leaves a log that shows the fault, as short as a few seconds find one:
+the first in NAME.fault.jsonl in the working directory, or where --fault says, each other
+beside it, as in NAME.fault.growth.jsonl. A file that is there is replaced. "offhost policy
+check --events FILE MODULE" tells such a log to the module again, or to the next version of
+it, shows what it answers to each event and what it logs, and judges that alone. The format
+is described in policies/conformance/FORMAT.md, so that logs can be written by hand. What a
+module has logged before it failed is shown with the fault.
 
 The module is given the configuration, the fuel and the memory that "offhost run" would give
 it: by flags, OFFHOST_* variables or offhost.yaml.
@@ -74,11 +75,11 @@ it: by flags, OFFHOST_* variables or offhost.yaml.
              that refused
   checks     check, result (pass, warning, skipped, fail), found (sentences), and of one
              that fails fault: class, event (its place in the log, from 1), function,
-             said (lines that it logged)
+             said (lines that it logged), log (the file that has it)
   told       with --events: the events that were answered, were questions, or at which it
              said something: event, kind, component, decisions, said, fault
   conforms   whether all is well
-  fault_log  null, or the file that was written
+  fault_log  null, or the first log's file
 
 Exit codes: 0 all is well, warnings included; 1 the module was refused or fails a check;
 2 it was asked for in a way that cannot be.`
@@ -98,6 +99,7 @@ type moduleCheck struct {
 	quick         bool
 	only          []string
 	events, fault string
+	named         bool   // fault was given, and a link there is meant to be followed
 	again         string // flags that a log is to be told again with, each after a space
 
 	module module
@@ -131,7 +133,7 @@ func (a *app) checkCommand() *cobra.Command {
 	f.BoolVar(&c.quick, "quick", false, "make fewer and shorter logs")
 	f.StringSliceVar(&c.only, "only", nil, "make these `checks` alone, comma-separated")
 	f.StringVar(&c.events, "events", "", "tell the module the log in this `file`, and make no other")
-	f.StringVar(&c.fault, "fault", "", "write the log that shows a fault to this `file` (default: NAME.fault.jsonl)")
+	f.StringVar(&c.fault, "fault", "", "write the first log that shows a fault to this `file` (default: NAME.fault.jsonl)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		s, err := config.Load(f, a.dir, a.log)
 		if err != nil {
@@ -220,6 +222,7 @@ type faultJSON struct {
 	Event    int      `json:"event"`
 	Function string   `json:"function,omitempty"`
 	Said     []string `json:"said,omitempty"`
+	Log      string   `json:"log,omitempty"`
 }
 
 type toldJSON struct {
@@ -310,6 +313,7 @@ func (c *moduleCheck) placeFault(dir string) error {
 	case c.log != nil:
 		return nil
 	case c.fault != "":
+		c.named = true
 		if err := wholefile.Check(c.fault); err != nil {
 			return usagef("--fault: %w", err)
 		}
@@ -398,7 +402,7 @@ func (a *app) tellEvent(c *moduleCheck, t *conformance.Told) {
 	}
 }
 
-// concludeCheck writes the log of the first fault and says how it ended.
+// concludeCheck writes the logs of the faults and says how it ended.
 func (a *app) concludeCheck(c *moduleCheck, r *conformance.Report) error {
 	var failed []string
 	var first *conformance.Verdict
@@ -410,10 +414,8 @@ func (a *app) concludeCheck(c *moduleCheck, r *conformance.Report) error {
 	}
 	c.found.Conforms = r.Passed()
 	var unwritten error
-	if first != nil && c.log == nil {
-		if unwritten = writeEvents(c.fault, first.Log); unwritten == nil {
-			c.found.FaultLog = &c.fault
-		}
+	if c.log == nil {
+		unwritten = c.leaveLogs(r)
 	}
 	switch {
 	case !c.text:
@@ -431,11 +433,12 @@ func (a *app) concludeCheck(c *moduleCheck, r *conformance.Report) error {
 		if _, err := fmt.Fprintln(a.stdout, end+"."); err != nil {
 			return err
 		}
-	case c.found.FaultLog != nil:
-		fmt.Fprintf(a.stdout, "A log of %s in which %s fails is in %s; again:\n  offhost policy check %s --events %s%s\n",
-			render.Count(int64(len(first.Log.Steps)), "event"), first.Check, render.Name(c.fault), render.Name(c.name), render.Name(c.fault), c.again)
-		if len(failed) > 1 {
-			fmt.Fprintf(a.stdout, "Those of the others come with --only %s.\n", strings.Join(failed[1:], " or --only "))
+	default:
+		for i, v := range r.Verdicts {
+			if fault := c.found.Checks[i].Fault; fault != nil && fault.Log != "" {
+				fmt.Fprintf(a.stdout, "A log of %s in which %s fails is in %s; again:\n  offhost policy check %s --events %s%s\n",
+					render.Count(int64(len(v.Log.Steps)), "event"), v.Check, render.Name(fault.Log), render.Name(c.name), render.Name(fault.Log), c.again)
+			}
 		}
 	}
 	switch {
@@ -451,8 +454,34 @@ func (a *app) concludeCheck(c *moduleCheck, r *conformance.Report) error {
 	return nil
 }
 
-func writeEvents(path string, log *conformance.Log) error {
-	f, err := wholefile.Create(path)
+// leaveLogs writes the log of each check that fails: the first where it belongs, the others
+// beside it.
+func (c *moduleCheck) leaveLogs(r *conformance.Report) error {
+	for i, v := range r.Verdicts {
+		if v.Result != conformance.Failed {
+			continue
+		}
+		path, create := c.fault, wholefile.CreateNoFollow
+		switch {
+		case c.found.FaultLog != nil:
+			kind := filepath.Ext(path)
+			path = strings.TrimSuffix(path, kind) + "." + v.Check + kind
+		case c.named:
+			create = wholefile.Create
+		}
+		if err := writeEvents(create, path, v.Log); err != nil {
+			return err
+		}
+		c.found.Checks[i].Fault.Log = path
+		if c.found.FaultLog == nil {
+			c.found.FaultLog = &path
+		}
+	}
+	return nil
+}
+
+func writeEvents(create func(string) (*wholefile.File, error), path string, log *conformance.Log) error {
+	f, err := create(path)
 	if err != nil {
 		return err
 	}
