@@ -124,6 +124,68 @@ func TestAClosedPipeLeavesAWholeJournal(t *testing.T) {
 	}
 }
 
+// A build that is ended ends with all that it has started, though one of them hears no
+// interrupt, and the module stays as it was.
+func TestAnInterruptedBuildLeavesNothingBehind(t *testing.T) {
+	sh := shell{dir: t.TempDir()}
+	sh.succeeds(t, "policy", "new", "--lang", "c", "mine")
+	writeFile(t, "before", sh.dir, "mine/mine.wasm")
+	tools, started := t.TempDir(), filepath.Join(t.TempDir(), "started")
+	if err := syscall.Mkfifo(started, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clang := `#!/bin/sh
+case "$*" in
+*-print-targets*) echo wasm32 ;;
+*-print-prog-name*) echo /bin/sh ;;
+*) sleep 120 > "` + started + `" 2>&1 & wait ;; # a shell lets what runs beside it ignore interrupts
+esac
+`
+	if err := os.WriteFile(filepath.Join(tools, "clang"), []byte(clang), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "policy", "build", "mine")
+	cmd.Dir = sh.dir
+	cmd.Env = append(os.Environ(), asCommand+"=1", "PATH="+tools+":"+os.Getenv("PATH"))
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	runs, err := os.Open(started) // waits for whoever writes to it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer runs.Close()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(said.String(), "terminated") {
+		t.Errorf("exit code %d, want 1, and that it was ended: %s", code, &said)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.ReadAll(runs)
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("what the compiler has started runs on")
+	}
+	if got := readFile(t, sh.dir, "mine/mine.wasm"); string(got) != "before" {
+		t.Error("the module is another one")
+	}
+}
+
 // silence is standard input from which nothing comes.
 type silence struct{ asked chan struct{} }
 

@@ -135,10 +135,13 @@ func (a *app) compile(ctx context.Context, dir string, command *toolchain.Comman
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), command.Env...)
 	cmd.Stdout, cmd.Stderr = a.stderr, a.stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	kill := together(cmd)
 	cmd.WaitDelay = 10 * time.Second
 	err := cmd.Run()
 	if cause := context.Cause(ctx); cause != nil {
+		if cmd.Process != nil {
+			kill()
+		}
 		return cause
 	}
 	var exit *exec.ExitError
