@@ -124,6 +124,7 @@ func TestPolicyTest(t *testing.T) {
 	sh.fails(t, 2, "want a shipped trace .*, or a file in the folder of x.expect or below", test("--expect", "x.expect", "--update", "--trace", "../x.jsonl", "lru")...)
 	left(t, sh.dir)
 
+	sh.fails(t, 2, `setting policy-config: a file has no place for "a=b "`, test("--expect", "x.expect", "--update", "--trace", "flux-bf16", "--policy-config", "a=b ", "lru")...)
 	make := test("--expect", "x.expect", "--update", "--trace", "flux-bf16", "--budget", "29GB", "--requests", "2", "lru")
 	if out := sh.succeeds(t, make...); !regexp.MustCompile(`^x.expect   \d+ decisions, written\n$`).MatchString(out) {
 		t.Error(out)

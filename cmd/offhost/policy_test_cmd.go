@@ -284,7 +284,7 @@ func (t *policyTest) write(got *golden.File, name, count string) error {
 	}
 	var text bytes.Buffer
 	if err := got.Write(&text); err != nil {
-		return err
+		return usagef("%w", err)
 	}
 	if err := wholefile.Write(t.path, text.Bytes()); err != nil {
 		return err

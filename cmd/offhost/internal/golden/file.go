@@ -97,7 +97,7 @@ func word(s string) string {
 	return s
 }
 
-// Write writes a file.
+// Write writes a file. A setting that Parse would not read as it is, is an error.
 func (f *File) Write(w io.Writer) error {
 	b := bufio.NewWriter(w) // its error comes back from Flush
 	for _, r := range f.Remarks {
@@ -109,7 +109,11 @@ func (f *File) Write(w io.Writer) error {
 		width = max(width, len(s.Key))
 	}
 	for _, s := range f.Settings {
-		fmt.Fprintf(b, "%-*s  %s\n", width, s.Key, s.Value)
+		line := fmt.Sprintf("%-*s  %s", width, s.Key, s.Value)
+		if s.Value == "" || s.Value != strings.TrimSpace(s.Value) || strings.ContainsRune(s.Value, '\n') || !utf8.ValidString(s.Value) || len(line) > MaxLine {
+			return fmt.Errorf("setting %s: a file has no place for %.80q: want one line of at most %d bytes, without spaces around it", s.Key, s.Value, MaxLine-width-2)
+		}
+		fmt.Fprintln(b, line)
 	}
 	fmt.Fprintln(b)
 	fmt.Fprintf(b, "#%-5s  %-8s  %-16s  %-8s  %-16s  %8s  %s\n", "call", "event", "about", "decision", "component", "amount", "reason")

@@ -60,6 +60,28 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// A setting comes back as it was written, or is not written.
+func TestSettingsComeBack(t *testing.T) {
+	for value, fits := range map[string]bool{
+		"a=b,  c # d": true, `"`: true, "a\tb": true, strings.Repeat("x", golden.MaxLine-len("key  ")): true,
+		strings.Repeat("x", golden.MaxLine-len("key  ")+1): false,
+		"": false, " a": false, "a ": false, "a\t": false, "a\r": false, "a\nseed 2": false, "a\n": false, "\xff": false, "\u00a0a": false,
+	} {
+		f := &golden.File{Settings: []golden.Setting{{Key: "key", Value: value}}}
+		var b strings.Builder
+		if err := f.Write(&b); err != nil {
+			if fits || !strings.Contains(err.Error(), "setting key") {
+				t.Errorf("%.20q: %v", value, err)
+			}
+			continue
+		}
+		got, err := golden.Parse(strings.NewReader(b.String()), once)
+		if !fits || err != nil || cmp.Diff(f.Settings, got.Settings) != "" {
+			t.Errorf("%.20q is written and read as %.40v, %v", value, got, err)
+		}
+	}
+}
+
 // What is wrong with a file is said with its line and what would be right.
 func TestWhatIsWrong(t *testing.T) {
 	head := "offhost.decisions/1\ntrace x\n\n"
