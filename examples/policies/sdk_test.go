@@ -134,6 +134,12 @@ func testSDK(t *testing.T, module []byte) {
 	if all := tell(t, p, need, "")[5]; all.Arg != 0 {
 		t.Errorf("%v, want all of it", all)
 	}
+	need.Amount = 0
+	for _, d := range tell(t, p, need, "") {
+		if d.Op == abi.Evict || d.Op == abi.Prefetch && d.Arg != 0 {
+			t.Errorf("room for 0 bytes: %v, want nothing evicted and 0 bytes freed", d)
+		}
+	}
 	expect("a kind of a later version", abi.Event{Kind: 99, Component: 1}, "", retain(0, 0))
 	expect("a component that cannot be", abi.Event{Kind: abi.Call, Component: abi.MaxComponents}, "")
 

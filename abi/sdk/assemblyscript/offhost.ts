@@ -432,14 +432,16 @@ export function frees(id: u32, bytes: u64): u64 {
 // @ts-ignore: decorator
 @inline
 function part(resident: u64, bytes: u64): u64 {
+  if (bytes == 0) return 0;
   return bytes >= resident ? resident : resident - (resident - bytes) / world.chunkBytes * world.chunkBytes;
 }
 
 /**
  * Evicts as much of a component as is needed to free so many bytes, and returns what that frees:
- * 0 if the answer is full.
+ * 0 if the answer is full. For 0 bytes it evicts nothing, where evict would evict all.
  */
 export function evictPart(id: u32, bytes: u64, reason: u16): u64 {
+  if (bytes == 0) return 0;
   const resident = component(id).resident;
   const freed = part(resident, bytes);
   return evict(id, freed == resident ? 0 : freed, reason) ? freed : 0;

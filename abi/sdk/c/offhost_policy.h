@@ -330,13 +330,16 @@ static inline bool offhost_evictable(uint32_t id) {
  * down, which is shorter than the others. */
 static inline uint64_t offhost_frees(uint32_t id, uint64_t bytes) {
   uint64_t resident = offhost_components[id].resident;
+  if (bytes == 0) return 0;
   if (bytes >= resident) return resident;
   return resident - (resident - bytes) / offhost_world.chunk_bytes * offhost_world.chunk_bytes;
 }
 
 /* Evicts as much of a component as is needed to free so many bytes, and returns what
- * that frees: 0 if the answer is full. */
+ * that frees: 0 if the answer is full. For 0 bytes it evicts nothing, where offhost_evict
+ * would evict all. */
 static inline uint64_t offhost_evict_part(uint32_t id, uint64_t bytes, uint16_t reason) {
+  if (bytes == 0) return 0;
   uint64_t freed = offhost_frees(id, bytes);
   bool all = freed == offhost_components[id].resident;
   return offhost_evict(id, all ? 0 : freed, reason) ? freed : 0;

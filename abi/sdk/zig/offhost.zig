@@ -448,13 +448,16 @@ pub const World = struct {
     /// which is shorter than the others.
     pub fn frees(w: *const World, id: u32, bytes: u64) u64 {
         const resident = w.components[id].resident;
+        if (bytes == 0) return 0;
         if (bytes >= resident) return resident;
         return resident - (resident - bytes) / w.chunk() * w.chunk();
     }
 
     /// Evicts as much of a component as is needed to free so many bytes, and returns what that
-    /// frees: 0 if the answer is full.
+    /// frees: 0 if the answer is full. For 0 bytes it evicts nothing, where Answer.evict would
+    /// evict all.
     pub fn evictPart(w: *const World, a: *Answer, id: u32, bytes: u64, reason: u16) u64 {
+        if (bytes == 0) return 0;
         const freed = w.frees(id, bytes);
         const all = freed == w.components[id].resident;
         return if (a.evict(id, if (all) 0 else freed, reason)) freed else 0;

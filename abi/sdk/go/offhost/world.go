@@ -132,12 +132,15 @@ func (w *World) Evictable(id uint32) bool {
 // last one down, which is shorter than the others.
 func (w *World) Frees(id uint32, bytes uint64) uint64 {
 	resident := w.Components[id].Resident
+	if bytes == 0 {
+		return 0
+	}
 	return resident - (resident-min(bytes, resident))/w.Chunk()*w.Chunk()
 }
 
 // EvictPart evicts as much of a component as is needed to free so many bytes, and
-// returns what that frees: 0 if the answer is full. It is written to be inlined, which
-// halves what it costs.
+// returns what that frees: 0 if the answer is full. For 0 bytes it evicts nothing, where
+// Answer.Evict would evict all. It is written to be inlined, which halves what it costs.
 func (w *World) EvictPart(_ *Answer, id uint32, bytes uint64, reason uint16) uint64 {
 	all, chunk := w.Components[id].Resident, w.chunk^defaultChunk
 	kept := (all - min(bytes, all)) / chunk * chunk
@@ -145,10 +148,10 @@ func (w *World) EvictPart(_ *Answer, id uint32, bytes uint64, reason uint16) uin
 	if kept == 0 {
 		all = 0
 	}
-	if answered == MaxDecisions {
-		return 0
+	if answered < MaxDecisions && bytes > 0 {
+		area[answered] = record{uint64(id)<<32 | uint64(reason)<<16 | uint64(Evict), all - kept}
+		answered++
+		return freed
 	}
-	area[answered%MaxDecisions] = record{uint64(id)<<32 | uint64(reason)<<16 | uint64(Evict), all - kept}
-	answered++
-	return freed
+	return 0
 }

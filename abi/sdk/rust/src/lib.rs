@@ -550,6 +550,9 @@ impl World {
     /// which is shorter than the others.
     pub fn frees(&self, id: u32, bytes: u64) -> u64 {
         let resident = self.component(id).resident;
+        if bytes == 0 {
+            return 0;
+        }
         if bytes >= resident {
             return resident;
         }
@@ -558,8 +561,12 @@ impl World {
     }
 
     /// Evicts as much of a component as is needed to free so many bytes, and returns what that
-    /// frees: 0 if the answer is full.
+    /// frees: 0 if the answer is full. For 0 bytes it evicts nothing, where
+    /// [`Answer::evict`] would evict all.
     pub fn evict_part(&self, answer: &mut Answer, id: u32, bytes: u64, reason: u16) -> u64 {
+        if bytes == 0 {
+            return 0;
+        }
         let freed = self.frees(id, bytes);
         let all = freed == self.component(id).resident;
         if answer.evict(id, if all { 0 } else { freed }, reason) { freed } else { 0 }
