@@ -39,7 +39,7 @@ func loads(ctx context.Context, cfg *Config) (policy, reference Load, err error)
 		if err := context.Cause(ctx); err != nil {
 			return policy, reference, err
 		}
-		cfg.Progress("loading", n, minLoads)
+		cfg.Progress("loading", n, max(n+1, minLoads))
 		for _, l := range sides {
 			if err := l.measure(ctx); err != nil {
 				return policy, reference, err

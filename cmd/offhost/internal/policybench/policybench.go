@@ -391,8 +391,7 @@ func (w *watch) needAll(ctx context.Context, config []byte) (*Row, error) {
 			answer = slices.Clone(tell(abi.Need, id, amount, nil))
 			for _, d := range answer {
 				if d.Op == abi.Evict && d.Component < Components && d.Component != id && resident[d.Component] > 0 {
-					gone := cmp.Or(d.Arg, size)
-					gone = min(resident[d.Component], (gone+uint64(host.DefaultChunk)-1)/uint64(host.DefaultChunk)*uint64(host.DefaultChunk))
+					gone := evicted(d.Arg, resident[d.Component])
 					resident[d.Component] -= gone
 					tell(abi.Evicted, d.Component, gone, nil)
 				}
@@ -438,6 +437,13 @@ func (w *watch) needAll(ctx context.Context, config []byte) (*Row, error) {
 	}
 	row := w.row("NEED all", abi.Need)
 	return &row, nil
+}
+
+// evicted is how much of what is resident, which are whole chunks, an EVICT of so many bytes
+// takes.
+func evicted(bytes, resident uint64) uint64 {
+	const chunk = uint64(host.DefaultChunk)
+	return (min(cmp.Or(bytes, resident), resident) + chunk - 1) / chunk * chunk
 }
 
 // rows sums up what events took, kind by kind, and together.

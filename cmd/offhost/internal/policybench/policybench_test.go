@@ -2,8 +2,10 @@ package policybench
 
 import (
 	"io"
+	"math"
 	"testing"
 
+	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/trace"
 )
 
@@ -38,6 +40,16 @@ func TestCallsAreATrace(t *testing.T) {
 	delete(called, trace.NoComponent)
 	if len(called) != Components {
 		t.Errorf("%d components are called, want all %d", len(called), Components)
+	}
+}
+
+// Any argument is lawful: what is too much is all.
+func TestEvicted(t *testing.T) {
+	const chunk = uint64(host.DefaultChunk)
+	for bytes, want := range map[uint64]uint64{0: 8, 1: 1, chunk: 1, chunk + 1: 2, 8*chunk - 1: 8, 8 * chunk: 8, 9 * chunk: 8, math.MaxUint64: 8} {
+		if got := evicted(bytes, 8*chunk); got != want*chunk {
+			t.Errorf("an EVICT of %d bytes takes %d, want %d chunks", bytes, got, want)
+		}
 	}
 }
 
