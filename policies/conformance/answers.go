@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/offhost/offhost/abi"
-	"github.com/offhost/offhost/host"
 )
 
 var answersCheck = &check{
@@ -59,8 +58,7 @@ func (b *bench) tallyOf(log *Log) (t *tally, f *Finding, err error) {
 		if r.step.Act != Tell {
 			return r.fault == nil // of state another check has to say
 		}
-		if r.fault != nil {
-			f = foundFault(r)
+		if f = follow.judge(r); f != nil {
 			return false
 		}
 		t.events++
@@ -70,10 +68,6 @@ func (b *bench) tallyOf(log *Log) (t *tally, f *Finding, err error) {
 		}
 		if !follow.read(r.step) {
 			return true
-		}
-		if err := host.WellFormed(r.answer, follow.registered); err != nil {
-			f = found(r, malformed, "%v", err)
-			return false
 		}
 		if len(r.answer) > 0 {
 			t.answers++

@@ -77,6 +77,8 @@ func TestAFaultIsFoundByTheCheckThatIsForIt(t *testing.T) {
 		{"poisoned", "state", "trap", 12, "state was restored before"},
 		{"crowded", "fuel", "fuel", 70, "out of fuel"},
 		{"table", "fuel", "trap", 1010, "unreachable"},
+		{"byte-ids", "fuel", "answer", 310, "both retain component 0"},
+		{"wraps", "growth", "answer", 3, "component 4000 is unknown"},
 		{"leaks", "growth", "memory", 3, "it goes on growing"},
 		{"slows", "growth", "drift", 3, "it goes on growing"},
 		{"grabs", "growth", "memory", 8, "of 65536 KiB it takes 65536 KiB: it goes on growing"},

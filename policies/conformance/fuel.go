@@ -11,7 +11,7 @@ import (
 
 var fuelCheck = &check{
 	name:  "fuel",
-	asks:  "no event spends more than it may, however many components there are",
+	asks:  "however many components there are, no event spends more than it may, and answers stay well formed",
 	run:   (*suite).runFuel,
 	judge: judgeFuel,
 }
@@ -22,10 +22,10 @@ var fuelCheck = &check{
 var sizes = []int{64, 1024, abi.MaxComponents}
 
 func judgeFuel(b *bench, log *Log) (f *Finding, err error) {
+	var follow follower
 	err = b.follow(manner{}, log, func(r *reply) bool {
-		if r.fault != nil {
-			f = foundFault(r)
-		}
+		follow.step(r.step)
+		f = follow.judge(r)
 		return f == nil
 	})
 	return f, err
@@ -114,11 +114,10 @@ func (b *bench) spendings(log *Log) (list []spending, most map[abi.Kind]uint64, 
 	err = b.follow(manner{plenty: true}, log, func(r *reply) bool {
 		follow.step(r.step)
 		all += r.fuel
-		switch {
-		case r.fault != nil:
-			f = foundFault(r)
+		if f = follow.judge(r); f != nil {
 			return false
-		case all > maxSpent/b.part():
+		}
+		if all > maxSpent/b.part() {
 			f = found(r, "fuel", "the events up to here have spent %s fuel", thousands(all*b.part()))
 			return false
 		}

@@ -6,7 +6,7 @@ import (
 
 var growthCheck = &check{
 	name:  "growth",
-	asks:  "however long it lives, it takes no more memory and no more fuel an event",
+	asks:  "however long it lives, it takes no more memory and no more fuel an event, and goes on to answer well",
 	run:   (*suite).runGrowth,
 	judge: judgeGrowth,
 }
@@ -36,10 +36,12 @@ type long struct {
 // live measures a log with a cycle.
 func (b *bench) live(m manner, log *Log, progress func(float64)) (*long, error) {
 	l := &long{}
+	var follow follower
 	err := b.follow(m, log, func(r *reply) bool {
-		if r.fault != nil {
+		follow.step(r.step)
+		if f := follow.judge(r); f != nil {
 			if r.round > 0 {
-				l.firstFault = foundFault(r)
+				l.firstFault = f
 			}
 			return false
 		}

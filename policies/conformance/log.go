@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/offhost/offhost/abi"
+	"github.com/offhost/offhost/host"
 )
 
 // A Log is what an instance of a policy is told, one step after the other. Since a policy
@@ -111,6 +112,21 @@ func (f *follower) step(s *Step) {
 // read reports whether a host reads the answer to the step's event.
 func (f *follower) read(s *Step) bool {
 	return s.Act == Tell && !f.attaching && s.Event.Kind != abi.Rejected
+}
+
+// judge finds what voids the reply to the step that was followed last: a fault, or an answer
+// that a host reads and cannot act upon. Nil if nothing does.
+func (f *follower) judge(r *reply) *Finding {
+	if r.fault != nil {
+		return foundFault(r)
+	}
+	if !f.read(r.step) {
+		return nil
+	}
+	if err := host.WellFormed(r.answer, f.registered); err != nil {
+		return found(r, malformed, "%v", err)
+	}
+	return nil
 }
 
 // coherent leaves out the steps that no host would deliver after those that it leaves in:
