@@ -75,6 +75,7 @@ func TestAFaultIsFoundByTheCheckThatIsForIt(t *testing.T) {
 		{"forgets", "state", "refused", 4, "are not accepted"},
 		{"trusts", "state", "memory", 4, "out of bounds"},
 		{"poisoned", "state", "trap", 12, "state was restored before"},
+		{"transplants", "state", "answer", 20, "component 5 is unknown"},
 		{"crowded", "fuel", "fuel", 70, "out of fuel"},
 		{"table", "fuel", "trap", 1010, "unreachable"},
 		{"byte-ids", "fuel", "answer", 310, "both retain component 0"},

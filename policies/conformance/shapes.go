@@ -39,10 +39,12 @@ func (s *suite) script(sh shape, n uint64) *script {
 	return &script{name: sh.name, budget: max(mebi(budget), 1), cues: cues}
 }
 
-// exchanges are the scripts for saved state: short, since each is told many times.
+// exchanges are the scripts for saved state: short, since each is told many times; and of
+// different sizes, since what is saved in one is restored in the others, too.
 func (s *suite) exchanges() (list []*script) {
-	for n := range uint64(3) {
-		list = append(list, s.script(shape{"handover", handover}, 5000+n))
+	for i, n := range []int{6, 4, 3} {
+		of := func(r *rand.Rand, budget *int) []cue { return handover(r, budget, n) }
+		list = append(list, s.script(shape{"handover", of}, 5000+uint64(i)))
 	}
 	return list
 }
@@ -216,9 +218,8 @@ func exchanges(r *rand.Rand, budget *int) []cue {
 	return cues
 }
 
-// handover has one policy that takes over in the middle of what repeats.
-func handover(r *rand.Rand, budget *int) []cue {
-	n := between(r, 4, 6)
+// handover has one policy that takes over in the middle of what repeats, with n components.
+func handover(r *rand.Rand, budget *int, n int) []cue {
 	cues, total := parts(r, n, 100, 400, plain, plain, dirty)
 	*budget = max(total*between(r, 50, 75)/100, 700)
 	for i := range 5 {

@@ -111,22 +111,28 @@ func (s *suite) runState(o *outcome) error {
 		o.warn("it has one of %s and %s, which does nothing without the other", abi.ExportSave, abi.ExportRestore)
 	}
 	var sources []source
-	var own []byte
+	var own []byte     // the longest that it has saved
+	var saved [][]byte // what it has saved last in each
 	for _, sc := range s.exchanges() {
 		log, err := s.act(manner{}, sc)
 		if err != nil {
 			return err
 		}
 		sources = append(sources, source{log: log, script: sc})
+		var last []byte
 		err = s.follow(manner{}, log, func(r *reply) bool {
 			if len(r.blob) > len(own) {
 				own = bytes.Clone(r.blob)
+			}
+			if len(r.blob) > 0 {
+				last = bytes.Clone(r.blob)
 			}
 			return true
 		})
 		if err != nil {
 			return err
 		}
+		saved = append(saved, last)
 	}
 	if err := s.first(sources, o); err != nil || o.failed() {
 		return err
@@ -141,13 +147,24 @@ func (s *suite) runState(o *outcome) error {
 	}
 	blobs := strangers(own, rand.New(rand.NewPCG(s.cfg.Seed, 8)), n)
 	blobs = slices.DeleteFunc(blobs, func(b []byte) bool { return len(b) > room })
-	var damaged []source
-	for i, blob := range blobs {
-		src := sources[i%len(sources)]
+	var offered []source
+	offer := func(src source, blob []byte) {
 		dress := offering(blob)
-		damaged = append(damaged, source{log: dress(src.log), script: src.script, dress: dress})
+		offered = append(offered, source{log: dress(src.log), script: src.script, dress: dress})
 	}
-	o.say("%d bytes saved and restored, %d other blobs survived", len(own), len(blobs))
+	for i, blob := range blobs {
+		offer(sources[i%len(sources)], blob)
+	}
+	// What was saved is the policy's, not the pipeline's: it comes whole where other components
+	// are.
+	for i, src := range sources {
+		for j, blob := range saved {
+			if i != j && len(blob) > 0 {
+				offer(src, blob)
+			}
+		}
+	}
+	o.say("%d bytes saved and restored, %d other blobs survived", len(own), len(offered))
 	twice, err := s.savesTheSameTwice(sources[0].log)
 	if err != nil {
 		return err
@@ -155,7 +172,7 @@ func (s *suite) runState(o *outcome) error {
 	if !twice {
 		o.warn("saving twice, with nothing told in between, gives two blobs")
 	}
-	return s.first(damaged, o)
+	return s.first(offered, o)
 }
 
 // savesTheSameTwice is not asked of a module, since hosts save once; but whoever compares
