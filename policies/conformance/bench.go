@@ -191,7 +191,7 @@ func (b *bench) follow(m manner, log *Log, see func(*reply) bool) error {
 		}
 	}
 	first := len(log.Steps) - log.Cycle
-	for next := rounds(log.Steps[first:]); r.round < log.Times; {
+	for next := rounds(log.Steps[first:], log.Fresh); r.round < log.Times; {
 		r.round++
 		for i := first; i < len(log.Steps); i++ {
 			ev = log.Steps[i].Event
@@ -214,12 +214,14 @@ func attach(p *runtime.Policy) error {
 }
 
 // rounds returns what makes of an event of a cycle the one of a later round: numbers of
-// events and requests and times go on from those of the round before.
-func rounds(cycle []Step) func(ev *abi.Event, round int) {
+// events and requests and times go on from those of the round before, and if they are to be
+// fresh, sessions and pipelines are others.
+func rounds(cycle []Step, fresh bool) func(ev *abi.Event, round int) {
 	if len(cycle) == 0 {
 		return nil
 	}
 	var requests, least, most uint32
+	var sessions uint32 = 1
 	for i := range cycle {
 		if n := cycle[i].Event.Request; n > 0 {
 			if least == 0 {
@@ -227,6 +229,7 @@ func rounds(cycle []Step) func(ev *abi.Event, round int) {
 			}
 			least, most = min(least, n), max(most, n)
 		}
+		sessions = max(sessions, cycle[i].Event.Session+1)
 	}
 	if least > 0 {
 		requests = most - least + 1
@@ -238,6 +241,12 @@ func rounds(cycle []Step) func(ev *abi.Event, round int) {
 		ev.Time += span * uint64(round)
 		if ev.Request > 0 {
 			ev.Request += requests * uint32(round)
+		}
+		if fresh && (ev.Request > 0 || ev.Session > 0) {
+			ev.Session += sessions * uint32(round)
+		}
+		if fresh && (ev.Kind == abi.Enqueued || ev.Kind == abi.Begin) {
+			ev.NameHash = abi.NameHash(fmt.Sprintf("%x-%d", ev.NameHash, round))
 		}
 	}
 }

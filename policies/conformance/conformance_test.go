@@ -81,6 +81,8 @@ func TestAFaultIsFoundByTheCheckThatIsForIt(t *testing.T) {
 		{"byte-ids", "fuel", "answer", 310, "both retain component 0"},
 		{"wraps", "growth", "answer", 3, "component 4000 is unknown"},
 		{"leaks", "growth", "memory", 3, "it goes on growing"},
+		{"guestbook", "growth", "memory", 4, "it goes on growing"},
+		{"waiting-list", "growth", "memory", 4, "it goes on growing"},
 		{"slows", "growth", "drift", 3, "it goes on growing"},
 		{"grabs", "growth", "memory", 8, "of 65536 KiB it takes 65536 KiB: it goes on growing"},
 	} {

@@ -107,6 +107,7 @@ type repeatLine struct {
 	Kind   string `json:"kind"`
 	Events int    `json:"events"`
 	Times  int    `json:"times"`
+	Fresh  bool   `json:"fresh,omitzero"`
 }
 
 // payload is one of its members; text and base64 may be repeated.
@@ -253,7 +254,7 @@ func (l *Log) WriteTo(w io.Writer) (int64, error) {
 		}
 	}
 	if l.Times > 0 {
-		if err := put(repeatLine{kindRepeat, l.Cycle, l.Times}); err != nil {
+		if err := put(repeatLine{kindRepeat, l.Cycle, l.Times, l.Fresh}); err != nil {
 			return 0, err
 		}
 	}
@@ -450,7 +451,7 @@ func (l *Log) readRepeat(line []byte) error {
 	case slices.ContainsFunc(l.Steps[n-r.Events:], func(s Step) bool { return s.Act != Tell || s.Event.Kind == abi.Config }):
 		return fmt.Errorf("%s of steps that are no events, or CONFIG: want events", kindRepeat)
 	}
-	l.Cycle, l.Times = r.Events, r.Times
+	l.Cycle, l.Times, l.Fresh = r.Events, r.Times, r.Fresh
 	return nil
 }
 

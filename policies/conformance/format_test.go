@@ -140,7 +140,7 @@ func FuzzReadLog(f *testing.F) {
 	f.Add(golden[:4000])
 	f.Add([]byte(header + `{"kind":"KIND(99)","flags":["BIT(12)"],"component":0,"name_hash":"00000000000000ff","beyond":"AA==","payload":{"text":"a","times":3}}` + "\n" +
 		`{"kind":"BEGIN","payload":{"order":[1,2]}}` + "\n" + `{"kind":"REJECTED","payload":{"refused":{"op":"evict","component":1},"code":5}}` + "\n" +
-		`{"kind":"SAVE"}` + "\n" + `{"kind":"RESTORE","blob":"AA=="}` + "\n" + `{"kind":"IDLE"}` + "\n" + `{"kind":"REPEAT","events":1,"times":4}`))
+		`{"kind":"SAVE"}` + "\n" + `{"kind":"RESTORE","blob":"AA=="}` + "\n" + `{"kind":"IDLE"}` + "\n" + `{"kind":"REPEAT","events":1,"times":4,"fresh":true}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		log, err := ReadLog(bytes.NewReader(text))
 		if err != nil {

@@ -129,7 +129,6 @@ func years(r *rand.Rand, budget *int) []cue {
 	const n = 7
 	cues, total := parts(r, n, 40, 500, plain, plain, dirty)
 	*budget = max(total*6/10, 600)
-	empty := []cue{{foreign, 1 << 20, 0, 0}, {wait, 1000, 0, 0}, {foreign, 0, 0, 0}}
 	for i := range 3 {
 		cues = append(cues, pipeline(r, i%2, n)...)
 	}
@@ -140,34 +139,73 @@ func years(r *rand.Rand, budget *int) []cue {
 	return append(cues, empty...)
 }
 
+// empty takes all from the device that is there.
+var empty = []cue{{foreign, 1 << 20, 0, 0}, {wait, 1000, 0, 0}, {foreign, 0, 0, 0}}
+
+// guests is such a script in which requests wait before they begin, and a component is kept
+// while they are there. Told afresh, it has what comes without end where a host serves many
+// people.
+func guests(r *rand.Rand, budget *int) []cue {
+	const n = 5
+	cues, total := parts(r, n, 40, 500, plain, plain, dirty)
+	cues = append(cues, cue{register, between(r, 10, 40), kept, 0})
+	*budget = max(total*6/10, 600) + 40
+	cues = append(cues, pipeline(r, 0, n+1)...)
+	cues = append(append(cues, empty...), cue{mark, 0, 0, 0})
+	for i := range 3 {
+		cues = append(append(cues, cue{enqueue, i, 0, 0}), pipeline(r, i, n+1)...)
+	}
+	return append(cues, empty...)
+}
+
+// longLives are those that a module has to live.
+var longLives = []struct {
+	shape
+	dress func(*Log) *Log
+}{
+	{shape{"years", years}, func(log *Log) *Log { return log }},
+	{shape{"guests", guests}, func(log *Log) *Log {
+		c := *log
+		c.Fresh = true
+		return &c
+	}},
+}
+
 func (s *suite) runGrowth(o *outcome) error {
-	sc := s.script(shape{"years", years}, 6000)
-	log, err := s.act(manner{}, sc)
-	if err != nil {
-		return err
-	}
-	if log.Cycle == 0 {
-		o.result = Skipped
-		o.say("the module fails before this comes to it: see %s", answersCheck.name)
-		return nil
-	}
-	events, err := s.lifetime(log)
-	if err != nil {
-		return err
-	}
-	log = repeatedFor(log, events)
-	l, f, err := s.lives(log, s.progress)
-	if err != nil {
-		return err
-	}
-	if f != nil {
-		o.fail(f, source{log: log, script: sc})
-		return nil
-	}
-	o.say("%s; %d KiB of memory, none of it taken in the second half; %d fuel an event in the second quarter, %d in the last",
-		count(l.all(), "event"), l.memory[1]>>10, l.mean(1), l.mean(3))
-	if l.full() {
-		o.warn("that is all the memory that it may have: with more components, or names, it may have too little")
+	for i, life := range longLives {
+		sc := s.script(life.shape, 6000+uint64(i))
+		log, err := s.act(manner{}, sc)
+		if err != nil {
+			return err
+		}
+		log = life.dress(log)
+		if log.Cycle == 0 {
+			o.result = Skipped
+			o.say("the module fails before this comes to it: see %s", answersCheck.name)
+			return nil
+		}
+		events, err := s.lifetime(log)
+		if err != nil {
+			return err
+		}
+		log = repeatedFor(log, events)
+		l, f, err := s.lives(log, func(part float64) { s.progress((float64(i) + part) / 2) })
+		if err != nil {
+			return err
+		}
+		if f != nil {
+			o.fail(f, source{log: log, script: sc, dress: life.dress})
+			return nil
+		}
+		of := ""
+		if log.Fresh {
+			of = " of sessions and pipelines that are always others"
+		}
+		o.say("%s%s; %d KiB of memory, none of it taken in the second half; %d fuel an event in the second quarter, %d in the last",
+			count(l.all(), "event"), of, l.memory[1]>>10, l.mean(1), l.mean(3))
+		if l.full() {
+			o.warn("that is all the memory that it may have: with more components, or names, it may have too little")
+		}
 	}
 	return nil
 }

@@ -21,8 +21,10 @@ type Log struct {
 
 	Steps []Step
 	// The last Cycle steps, which are events, are told Times more times. Numbers of events
-	// and requests and the time go on as if a host had gone on.
+	// and requests and the time go on as if a host had gone on. With Fresh, requests are of
+	// other sessions and other pipelines each time, too.
 	Cycle, Times int
+	Fresh        bool
 }
 
 // An Act is what a step does.
