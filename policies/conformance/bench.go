@@ -39,7 +39,7 @@ type bench struct {
 // What telling an event takes beside the fuel that is spent on it, of which two units are some
 // nanosecond: on a bench, and on a stage, where a host acts upon the answer.
 const (
-	benchEffort = 1_000
+	benchEffort = 200
 	stageEffort = 20_000
 	stepEffort  = 1_000 // to put a step into another log
 )

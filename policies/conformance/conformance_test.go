@@ -239,6 +239,22 @@ func TestWhatTakesTensOfThousandsOfEventsIsShownAgain(t *testing.T) {
 	}
 }
 
+// What shows barely among all that a module is told, and only after a million events, is shown by
+// little of that.
+func TestWhatShowsBarelyIsShownByLittle(t *testing.T) {
+	r, err := Run(context.Background(), faulty(t, "annals"), Config{Only: []string{"growth"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := r.Verdicts[0]
+	if v.Result != Failed || v.Finding.Class != "drift" {
+		t.Fatalf("%v %q, want it to grow", v.Result, v.Found)
+	}
+	if len(v.Log.Steps) > 4 || v.Log.events() > 100_000 {
+		t.Errorf("the log has %d steps, told to %d events; want CONFIG, a request, and fewer than 100,000: %s", len(v.Log.Steps), v.Log.events(), v.Finding.Text)
+	}
+}
+
 // An interrupt ends what takes long, wherever it is: there is no event that is told for long
 // after it.
 func TestAnInterruptEndsALongLog(t *testing.T) {

@@ -1,6 +1,10 @@
 package conformance
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/offhost/offhost/abi"
+)
 
 // minimise leaves out of a list what it can without fails becoming false, in ever smaller
 // pieces, the last of which are single items. It goes on while more says so.
@@ -76,12 +80,20 @@ func (s *suite) minimal(c *check, src source, f *Finding) (*Log, *Finding, error
 		log, f = candidate, g
 		return true
 	}
-	for log.events() > 2*leastLife && more() && fails(repeated(log, log.Times/2)) {
+	fewer := func() {
+		for log.Times > 0 && log.events() > 2*leastLife && more() && fails(repeated(log, log.Times/2)) {
+		}
 	}
-	// A shorter cycle is told more often, since what grows does so by the event.
-	again := func(candidate *Log) *Log { return candidate }
-	if events := log.events(); log.Times > 0 {
-		again = func(candidate *Log) *Log { return repeatedFor(candidate, events) }
+	fewer()
+	// A shorter cycle is told as often, or more often: what grows does so by the round or by the
+	// event.
+	failsAgain := func(candidate *Log) bool {
+		if log.Times == 0 {
+			return fails(candidate)
+		}
+		events := log.events()
+		as := repeated(candidate, log.Times)
+		return as.events() >= leastLife && fails(as) || fails(repeatedFor(candidate, events))
 	}
 	if src.script != nil {
 		limit -= maxEffort / 2 // the rest is for what follows
@@ -95,7 +107,7 @@ func (s *suite) minimal(c *check, src source, f *Finding) (*Log, *Finding, error
 			if src.dress != nil {
 				told = src.dress(told)
 			}
-			return fails(again(told))
+			return failsAgain(told)
 		})
 	}
 	limit, tries = max(limit, s.effort+maxEffort/2), 0
@@ -106,8 +118,16 @@ func (s *suite) minimal(c *check, src source, f *Finding) (*Log, *Finding, error
 		return log, f, failed
 	}
 	free := src.script == nil && len(coherent(log.Steps)) < len(log.Steps) // it is not coherent, and need not be
+	// What shows in the long run is about one kind of events, as a rule.
+	for kind := abi.Component; log.Times > 0 && kind <= abi.Rejected && more(); kind++ {
+		is := func(m marked) bool { return m.cycle && m.Event.Kind == kind }
+		if list := marks(log); slices.ContainsFunc(list, is) {
+			failsAgain(unmarked(log, slices.DeleteFunc(list, is), free))
+		}
+	}
+	fewer()
 	minimise(marks(log), more, func(list []marked) bool {
-		return fails(again(unmarked(log, list, free)))
+		return failsAgain(unmarked(log, list, free))
 	})
 	for i := range log.Steps {
 		if s := &log.Steps[i]; (s.Beyond != nil || s.Event.Flags&^knownFlags != 0) && more() {

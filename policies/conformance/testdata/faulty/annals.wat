@@ -1,0 +1,28 @@
+;; Is busy with each event, and a little more at each request that ends than at the one before.
+(module
+  (memory (export "memory") 2)
+  (global $window i32 (i32.const 4096))
+  (global $answer (mut i32) (i32.const 0))
+  (global $ended (mut i32) (i32.const 0))
+  (func (export "offhost_v1_buffer") (param $size i32) (result i32)
+    (global.set $answer (i32.sub (i32.add (global.get $window) (local.get $size)) (i32.const 2048)))
+    (global.get $window))
+  (func $kind (result i32) (i32.load16_u (global.get $window)))
+  (func $component (result i32) (i32.load offset=4 (global.get $window)))
+  (func $decide (param $op i32) (param $component i32) (param $argument i64) (result i32)
+    (i32.store (global.get $answer) (local.get $op))
+    (i32.store offset=4 (global.get $answer) (local.get $component))
+    (i64.store offset=8 (global.get $answer) (local.get $argument))
+    (i32.const 1))
+  (func $spin (param $i i32)
+    (loop $again
+      (local.set $i (i32.sub (local.get $i) (i32.const 1)))
+      (br_if $again (i32.gt_s (local.get $i) (i32.const 0)))))
+  (func (export "offhost_v1_event") (param $len i32) (result i32)
+    (call $spin (i32.const 150))
+    (if (i32.eq (call $kind) (i32.const 9))
+      (then
+        (global.set $ended (i32.add (global.get $ended) (i32.const 1)))
+        (call $spin (i32.shr_u (global.get $ended) (i32.const 2)))))
+    (if (i32.eq (call $kind) (i32.const 7)) (then (return (call $decide (i32.const 2) (call $component) (i64.const 5)))))
+    (i32.const 0)))
