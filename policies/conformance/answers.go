@@ -47,6 +47,10 @@ func (t *tally) add(u *tally) {
 	}
 }
 
+// mostRefused is the part of its decisions, one in so many, beyond which a policy does not seem
+// to follow what it is told. Some are refused to any, as when it begins amid calls.
+const mostRefused = 10
+
 // tallyOf counts a log, up to the first fault.
 func (b *bench) tallyOf(log *Log) (t *tally, f *Finding, err error) {
 	t = &tally{refused: map[abi.RejectCode]int{}}
@@ -171,6 +175,9 @@ func (s *suite) runAnswers(o *outcome) error {
 		o.say("none of %s refused", count(all.decisions, "decision"))
 	default:
 		o.say("%d of %s refused (%s)", all.refusals(), count(all.decisions, "decision"), refusedText(all.refused))
+		if all.refusals() > all.decisions/mostRefused {
+			o.warn("that is more than one in %d: the events say what is resident, in use, kept and excluded, and how much is free", mostRefused)
+		}
 	}
 	o.say("%s of %s left to the host", thousands(all.silent), count(all.questions, "question"))
 	return nil

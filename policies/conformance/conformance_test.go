@@ -292,6 +292,20 @@ func TestRandomBytesAreLawful(t *testing.T) {
 	}
 }
 
+// That some decisions are refused is nothing, that many are is remarked on.
+func TestWhoeverIsRefusedALotIsTold(t *testing.T) {
+	for _, name := range []string{"heedless", "honest"} {
+		r, err := Run(context.Background(), faulty(t, name), Config{Only: []string{"answers"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := r.Verdicts[0]
+		if warned := strings.Contains(strings.Join(v.Found, "; "), "that is more than one in 10"); warned != (name == "heedless") || v.Result == Warned != warned {
+			t.Errorf("%s: %v, %q", name, v.Result, v.Found)
+		}
+	}
+}
+
 // What a module does at a size that it does not reach with its own fuel is remarked on: a log
 // of it would show something else.
 func TestWhatIsOutOfReachIsNoFailure(t *testing.T) {
