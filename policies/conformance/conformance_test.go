@@ -68,6 +68,7 @@ func TestAFaultIsFoundByTheCheckThatIsForIt(t *testing.T) {
 		{"exact-flags", "future", "trap", 4, "a flag that version 1 does not know"},
 		{"long-names", "hostile", "trap", 2, `in function "overrun"`},
 		{"configuration", "hostile", "trap", 1, "unreachable"},
+		{"young", "hostile", "trap", 3, "unreachable"},
 		{"endless-name", "hostile", "fuel", 2, "out of fuel"},
 		{"hoards", "hostile", "fuel", 120, "event 109 CALL: out of fuel"},
 		{"restore-traps", "state", "trap", 4, "offhost_v1_restore"},

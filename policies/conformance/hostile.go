@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/offhost/offhost/abi"
 	"github.com/offhost/offhost/runtime"
@@ -211,6 +212,13 @@ func (s *suite) hostiles(room int) (logs []*Log) {
 		l.tell(plainly(abi.Begin, 7), "")
 	}
 	add(l.live(), "ends without beginnings, and beginnings without ends")
+
+	l = s.born(config).live()
+	for i := range l.steps {
+		l.steps[i].Event.Seq += 1 << 40
+		l.steps[i].Event.Time += uint64(10 * 365 * 24 * time.Hour)
+	}
+	add(l, "a life that begins after ten years")
 
 	l = s.born(config)
 	gone := about(abi.Component, 1, 0)
