@@ -53,7 +53,7 @@ bench-policies: ## what a policy costs in each language, and what the examples m
 	cd examples/policies/lru && $(GO) run ../../../cmd/offhost/internal/policybench/table C=c/lru.wasm Rust=rust/lru.wasm \
 		Zig=zig/lru.wasm Go=go/lru.wasm AssemblyScript=assemblyscript/lru.wasm text=wat/lru.wasm
 	cd examples/policies && $(GO) run ../../cmd/offhost/internal/sweep/table -ignore-workspace -compare \
-		lru,sticky-loop,minimal/minimal.wasm,greedy-dual/greedy_dual.wasm,lfu-aging/lfu_aging.wasm,markov/markov.wasm,accelerate-chain/accelerate_chain.wasm
+		lru,sticky-loop,minimal/minimal.wasm,greedy-dual/greedy_dual.wasm,lfu-aging/lfu_aging.wasm,markov/markov.wasm,'sets/sets.wasm?set.all=*',accelerate-chain/accelerate_chain.wasm
 
 fuzz: ## each fuzz target for FUZZTIME
 	GO=$(GO) .ci/fuzz $(FUZZTIME)

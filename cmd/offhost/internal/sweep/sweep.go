@@ -39,7 +39,7 @@ type Point struct {
 // A Run is what one replay needs to know.
 type Run struct {
 	Trace           string
-	Policy          string // a built-in's name, or the path of a module, which ends in .wasm
+	Policy          string // as Named reads it
 	Budget          units.Bytes
 	Chunk           units.Bytes // 0: the default
 	Requests        int64
@@ -58,6 +58,17 @@ func Replay(ctx context.Context, r Run) (*report.Report, error) {
 	return r.through(ctx, p)
 }
 
+// Named reads what names a policy: a built-in's name, or the path of a module, which ends in
+// .wasm; and after a question mark a key of its configuration, as in "sets.wasm?set.all=*".
+func Named(policy string) (name string, config map[string]string) {
+	name, line, ok := strings.Cut(policy, "?")
+	if !ok {
+		return name, nil
+	}
+	key, value, _ := strings.Cut(line, "=")
+	return name, map[string]string{key: value}
+}
+
 // through runs a shipped trace through a fresh instance of a policy.
 func (r *Run) through(ctx context.Context, p *runtime.Policy) (*report.Report, error) {
 	open, err := library.Open(r.Trace)
@@ -71,6 +82,7 @@ func (r *Run) through(ctx context.Context, p *runtime.Policy) (*report.Report, e
 	defer src.Close()
 	cfg := replay.Config{Source: src, Budget: r.Budget, Chunk: r.Chunk, H2D: Link, D2H: Link, Pageable: Link / 4,
 		IgnoreWorkspace: r.IgnoreWorkspace, Constraints: r.Constraints, Baselines: r.Baselines}
+	_, cfg.PolicyConfig = Named(r.Policy)
 	p.Suspend()
 	info := p.Info()
 	cfg.Policy = replay.Module{Policy: p, Info: report.Policy{Name: info.Name, SHA256: info.SHA256, ABI: info.ABI}}
@@ -78,6 +90,7 @@ func (r *Run) through(ctx context.Context, p *runtime.Policy) (*report.Report, e
 }
 
 func load(ctx context.Context, policy string) (*runtime.Policy, error) {
+	policy, _ = Named(policy)
 	b, ok := policies.Get(policy)
 	switch {
 	case strings.HasSuffix(policy, ".wasm"):

@@ -149,3 +149,17 @@ func TestReplayingIsCounted(t *testing.T) {
 		t.Errorf("%d events, %d decisions, %d by the floor", r.PolicyEvents, r.Decisions, r.FloorDecisions)
 	}
 }
+
+// What follows a policy's name configures it.
+func TestAPolicyIsConfigured(t *testing.T) {
+	const sets = "../../../../examples/policies/sets/sets.wasm"
+	for policy, decides := range map[string]bool{sets: false, sets + "?set.all=*": true} {
+		r, err := sweep.Replay(context.Background(), sweep.Run{Trace: "flux-bf16", Policy: policy, Budget: 24 * units.GiB, Requests: 2, IgnoreWorkspace: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Decisions > 0 != decides || r.Faults > 0 {
+			t.Errorf("%s: %d decisions, %d faults", policy, r.Decisions, r.Faults)
+		}
+	}
+}

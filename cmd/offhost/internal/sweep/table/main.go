@@ -18,7 +18,7 @@ import (
 )
 
 func main() {
-	policy := flag.String("policy", "sticky-loop", "built-in policy, or the path of a module")
+	policy := flag.String("policy", "sticky-loop", "built-in policy, or the path of a module; \"?key=value\" after it configures it")
 	compare := flag.String("compare", "", "policies to compare, comma-separated, as for -policy")
 	requests := flag.Int64("requests", 6, "requests of each trace")
 	ignore := flag.Bool("ignore-workspace", false, "calls need their weights only")
@@ -73,7 +73,8 @@ func run(policy string, requests int64, ignore, all bool) error {
 func printComparison(policies []string, requests int64, ignore bool) error {
 	fmt.Print("| trace | budgets |")
 	for _, p := range policies {
-		fmt.Printf(" %s |", strings.TrimSuffix(filepath.Base(p), ".wasm"))
+		name, _ := sweep.Named(p)
+		fmt.Printf(" %s |", strings.TrimSuffix(filepath.Base(name), ".wasm"))
 	}
 	fmt.Printf("\n|---|---:|%s\n", strings.Repeat("---:|", len(policies)))
 	every := make([][]sweep.Point, len(policies))
