@@ -72,9 +72,11 @@ func testSDK(t *testing.T, module []byte) {
 		expect("configuration", abi.Event{Kind: abi.Config, Component: abi.None}, text)
 		expect("threshold of "+text, pressure, "", retain(0, want))
 	}
-	expect("configuration", abi.Event{Kind: abi.Config, Component: abi.None}, "greeting=good=day\noffhost.chunk_bytes=100\nthreshold=5\n")
-	if !strings.Contains(log.String(), "good=day") {
-		t.Errorf("the log is %q", log.String())
+	expect("configuration", abi.Event{Kind: abi.Config, Component: abi.None}, "greeting=good = day\noffhost.chunk_bytes=100\nthreshold=5\n")
+	for _, line := range []string{"good = day", `"the threshold is 5, 10 and 18446744073709551615 bytes: {}"`} {
+		if !strings.Contains(log.String(), line) {
+			t.Errorf("the log is %q, want in it %s", log.String(), line)
+		}
 	}
 
 	fields := abi.Event{Kind: abi.Enqueued, Flags: 0x3ff, Component: 0x01020304, Parent: 4, Index: 5, NameHash: 1 << 63, Session: 7, Request: 8,

@@ -170,6 +170,31 @@ static inline void offhost_log(const char *text, uint32_t size) {
   offhost_fd_write(2, list, 2, &written);
 }
 
+/* Logs a line in which each {} is the next of the numbers, in decimal. What is beyond 255
+ * bytes is cut. OFFHOST_LOG_NUMBERS("{} of {} bytes", part, all) counts its own, which are
+ * uint64_t or narrower, and unsigned. */
+#define OFFHOST_LOG_NUMBERS(text, ...) \
+  do { \
+    const uint64_t offhost_numbers[] = {__VA_ARGS__}; \
+    offhost_log_numbers("" text, offhost_numbers, sizeof offhost_numbers / sizeof offhost_numbers[0]); \
+  } while (0)
+
+static inline void offhost_log_numbers(const char *text, const uint64_t *numbers, uint32_t count) {
+  char line[255];
+  uint32_t size = 0;
+  while (*text != 0 && size < sizeof line) {
+    if (count == 0 || text[0] != '{' || text[1] != '}') {
+      line[size++] = *text++;
+      continue;
+    }
+    uint64_t unit = 1;
+    while (*numbers / unit >= 10) unit *= 10;
+    for (; unit > 0 && size < sizeof line; unit /= 10) line[size++] = (char)('0' + *numbers / unit % 10);
+    text += 2, numbers++, count--;
+  }
+  offhost_log(line, size);
+}
+
 /* ---- saved state ------------------------------------------------------------------ */
 
 /* Integers, little-endian, one after the other in the payload area. Whoever writes too

@@ -4,3 +4,6 @@ package offhost
 
 // Log does nothing natively.
 func Log(string) {}
+
+// LogNumbers does nothing natively.
+func LogNumbers(string, ...uint64) {}

@@ -582,9 +582,53 @@ impl Default for World {
 /// Logs a line. The host takes 4 lines an event, 256 bytes a line. Natively it does nothing.
 pub fn log(line: &str) {
     #[cfg(target_arch = "wasm32")]
+    guest::log(line.as_bytes());
+    #[cfg(not(target_arch = "wasm32"))]
+    let _ = line;
+}
+
+/// Logs a line in which each `{}` is the next of the numbers, in decimal:
+/// `log_numbers("{} of {} bytes", &[part, all])`. What is beyond 255 bytes is cut. It is a
+/// fraction of what `core::fmt` would put into the module.
+pub fn log_numbers(text: &str, numbers: &[u64]) {
+    let mut line = [0; 255];
+    let line = fill(&mut line, text, numbers);
+    #[cfg(target_arch = "wasm32")]
     guest::log(line);
     #[cfg(not(target_arch = "wasm32"))]
     let _ = line;
+}
+
+fn fill<'a>(line: &'a mut [u8], text: &str, numbers: &[u64]) -> &'a [u8] {
+    let mut size = 0;
+    let mut put = |byte| {
+        if let Some(to) = line.get_mut(size) {
+            *to = byte;
+            size += 1;
+        }
+    };
+    let (mut text, mut numbers) = (text.as_bytes(), numbers);
+    while let Some((&byte, rest)) = text.split_first() {
+        match (text.strip_prefix(b"{}"), numbers.split_first()) {
+            (Some(rest), Some((&n, others))) => {
+                let mut unit = 1;
+                while n / unit >= 10 {
+                    unit *= 10;
+                }
+                while unit > 0 {
+                    put(b'0' + (n / unit % 10) as u8);
+                    unit /= 10;
+                }
+                text = rest;
+                numbers = others;
+            }
+            _ => {
+                put(byte);
+                text = rest;
+            }
+        }
+    }
+    line.get(..size).unwrap_or_default()
 }
 
 /// What the module says of itself: lines `key=value`, such as `name=mine` and
@@ -727,7 +771,7 @@ pub mod guest {
         fn fd_write(fd: u32, list: *const Iovec, count: usize, written: *mut usize) -> u32;
     }
 
-    pub fn log(line: &str) {
+    pub fn log(line: &[u8]) {
         let list = [Iovec { at: line.as_ptr(), len: line.len() }, Iovec { at: b"\n".as_ptr(), len: 1 }];
         let mut written = 0;
         unsafe { fd_write(2, list.as_ptr(), list.len(), &mut written) };
@@ -766,6 +810,15 @@ mod tests {
         let mut answer = Answer::new(&mut area);
         assert!(answer.evict(1, 0, 0) && answer.retain(2, 1, 0) && !answer.prefetch(3, 0, 0));
         assert_eq!(answer.decisions().len(), 2);
+    }
+
+    #[test]
+    fn numbers_stand_where_they_should() {
+        let line = &mut [0; 24];
+        assert_eq!(fill(line, "{} of {}: {}", &[0, 10]), b"0 of 10: {}");
+        assert_eq!(fill(line, "{{}}{", &[7, 8]), b"{7}{");
+        assert_eq!(fill(line, "at most {}", &[u64::MAX]), b"at most 1844674407370955"); // and no more
+        assert_eq!(fill(line, "", &[1]), b"");
     }
 
     #[test]

@@ -11,7 +11,7 @@ static void fields(const offhost_event *e) {
 }
 
 static void on_event(const offhost_event *e) {
-  uint32_t size;
+  uint32_t size = 0;
   const char *greeting;
   const offhost_rejected *r = offhost_rejection(e);
   if (r) offhost_retain(r->decision.component, r->decision.arg, (uint16_t)(100 * r->code + r->decision.reason));
@@ -21,6 +21,7 @@ static void on_event(const offhost_event *e) {
     threshold = follows ? offhost_config_number("threshold", 7) : 0;
     greeting = offhost_config("greeting", &size);
     if (greeting) offhost_log(greeting, size);
+    OFFHOST_LOG_NUMBERS("the threshold is {}, {} and {} bytes: {}", threshold, size, UINT64_MAX);
     break;
   case OFFHOST_ENQUEUED:
     fields(e);

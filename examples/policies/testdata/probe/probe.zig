@@ -1,4 +1,5 @@
 //! Shows all that the SDK gives, for a test that knows what it has to show.
+const std = @import("std");
 const offhost = @import("offhost");
 
 var world: offhost.World = .{};
@@ -11,7 +12,12 @@ fn onEvent(e: *const offhost.Event, answer: *offhost.Answer) void {
     switch (e.kind) {
         .config => {
             threshold = if (follows) e.configNumber("threshold") orelse 7 else 0;
-            if (e.config("greeting")) |text| offhost.log(text);
+            const greeting = e.config("greeting") orelse "";
+            offhost.log(greeting);
+            var line: [255]u8 = undefined;
+            offhost.log(std.fmt.bufPrint(&line, "the threshold is {}, {} and {} bytes: {{}}", .{
+                threshold, greeting.len, @as(u64, std.math.maxInt(u64)),
+            }) catch unreachable);
         },
         .enqueued => {
             const flags: u16 = @bitCast(e.flags);

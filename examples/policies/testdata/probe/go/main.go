@@ -22,9 +22,11 @@ func (p *probe) Event(e *offhost.Event, a *offhost.Answer) {
 		if n, ok := e.ConfigNumber("threshold"); ok && follows {
 			p.threshold = n
 		}
-		if text := e.Config("greeting"); text != nil {
+		text := e.Config("greeting")
+		if text != nil {
 			offhost.Log(string(text))
 		}
+		offhost.LogNumbers("the threshold is {}, {} and {} bytes: {}", p.threshold, uint64(len(text)), 1<<64-1)
 	case offhost.Enqueued:
 		for i, v := range [...]uint64{uint64(e.Kind), uint64(e.Flags), uint64(e.Component), uint64(e.Parent), uint64(e.Index),
 			e.NameHash, uint64(e.Session), uint64(e.Request), uint64(e.Step), uint64(e.Steps), e.Seq, e.Time, e.Bytes,

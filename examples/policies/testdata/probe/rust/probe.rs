@@ -19,6 +19,8 @@ impl Policy for Probe {
                 if let Some(Ok(text)) = e.config("greeting").map(core::str::from_utf8) {
                     offhost_policy::log(text);
                 }
+                let size = e.config("greeting").map_or(0, |text| text.len() as u64);
+                offhost_policy::log_numbers("the threshold is {}, {} and {} bytes: {}", &[self.threshold, size, u64::MAX]);
             }
             Kind::ENQUEUED => {
                 let all = [
