@@ -51,7 +51,7 @@ func TestPolicyCheck(t *testing.T) {
 		last, errs   string
 	}{
 		{"good", "lru", 0, append(slices.Clone(loading), checkNames()...), "The module keeps to the ABI.", ""},
-		{"good, and not all of it", "../../examples/policies/accelerate-chain/accelerate_chain.wasm", 0, append(slices.Clone(loading), checkNames()...),
+		{"good, and not all of it", "../../policies/conformance/testdata/faulty/table-dry.wasm", 0, append(slices.Clone(loading), checkNames()...),
 			"The module keeps to the ABI, with 1 warning.", ""},
 		{"refused", bad, 1, []string{"digest", "module", "exports"}, "exports   refused", "bad.wasm"},
 		{"faulty", hostile(t, "traps"), 1, append(slices.Clone(loading), checkNames()...), "  offhost policy check " + hostile(t, "traps") + " --events ",
@@ -312,8 +312,8 @@ func TestPolicyCheckGivesWhatRunWould(t *testing.T) {
 		t.Errorf("with sets, exit code %d:\n%s", code, out)
 	}
 	greedy := "../../examples/policies/greedy-dual/greedy_dual.wasm"
-	if _, out, _ := checked(t, t.TempDir(), greedy, "--quick", "--only", "fuel", "--policy-fuel", "1000000"); !strings.Contains(out, "fuel         warning") {
-		t.Errorf("with a third of the default fuel:\n%s", out)
+	if _, out, _ := checked(t, t.TempDir(), greedy, "--quick", "--only", "fuel", "--policy-fuel", "300000"); !strings.Contains(out, "fuel         warning") {
+		t.Errorf("with a tenth of the default fuel:\n%s", out)
 	}
 	if code, out, _ := checked(t, t.TempDir(), greedy, "--quick", "--only", "fuel"); code != 0 || !strings.Contains(out, "fuel         pass") {
 		t.Errorf("with the default fuel, exit code %d:\n%s", code, out)

@@ -324,6 +324,23 @@ func TestWhatIsOutOfReachIsNoFailure(t *testing.T) {
 	}
 }
 
+// A module that has too little fuel among a thousand components is warned. Among the most that
+// there can be it is told, and no more.
+func TestTooLittleFuelIsAWarningWherePipelinesAre(t *testing.T) {
+	lru, _ := policies.Get("lru")
+	for fuel, want := range map[uint64]Result{400_000: Passed, 150_000: Warned} {
+		r, err := Run(context.Background(), lru.Wasm, Config{Quick: true, Only: []string{"fuel"}, Limits: runtime.Limits{Fuel: fuel, Refill: fuel}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := strings.Join(r.Verdicts[0].Found, "; ")
+		if r.Verdicts[0].Result != want || !strings.Contains(found, "with 4096, the most that there can be, some events find too little fuel") ||
+			strings.Contains(found, "with 1024 some events find too little") != (want == Warned) {
+			t.Errorf("with %d fuel: %v %q, want %v", fuel, r.Verdicts[0].Result, found, want)
+		}
+	}
+}
+
 // The committed modules are what their sources give.
 func TestFaultyModulesAreWhatTheirSourcesSay(t *testing.T) {
 	sources, err := filepath.Glob("testdata/faulty/*.wat")

@@ -17,8 +17,8 @@ var fuelCheck = &check{
 }
 
 // sizes are how many components there are. The first is about what a pipeline has that is
-// divided into blocks; a module has to manage that many with the fuel that it is given.
-// The last is what a host registers at most.
+// divided into blocks; a module has to manage that many with the fuel that it is given. A
+// lack among as many as the second is warned of. The last is what a host registers at most.
 var sizes = []int{64, 1024, abi.MaxComponents}
 
 func judgeFuel(b *bench, log *Log) (f *Finding, err error) {
@@ -223,8 +223,14 @@ func (s *suite) runFuel(o *outcome) error {
 			}
 		}
 		if !enough(list, fuel, refill, part) {
+			// As many as there can be are many times those of any pipeline known; who has them
+			// finds the figures here.
+			remark, many := o.warn, ""
+			if n == abi.MaxComponents {
+				remark, many = o.say, ", the most that there can be,"
+			}
 			more, faster := needs(list, fuel, refill, part)
-			o.warn("with %d some events find too little fuel left by those before, and the host decides in the policy's place; --policy-fuel %d --policy-refill %d would be enough", n, more, faster)
+			remark("with %d%s some events find too little fuel left by those before, and the host decides in the policy's place; --policy-fuel %d --policy-refill %d would be enough", n, many, more, faster)
 		}
 		s.progress(float64(i+1) / float64(len(sizes)))
 	}
