@@ -6,9 +6,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,12 +22,14 @@ import (
 	"github.com/offhost/offhost/runtime"
 )
 
-// The probes use all that the SDKs give, each in its language.
-var probes = []struct {
+// A probe uses all that the SDK of its language gives.
+type probe struct {
 	language string
 	toolchain
 	command string // builds probe.wasm in testdata/probe
-}{
+}
+
+var probes = []probe{
 	{"c", clang, "clang-19 --target=wasm32 -std=c11 -O2 -Wall -Wextra -Werror -ffreestanding -fno-builtin -nostdlib -I../../../../abi -I../../../../abi/sdk/c -Wl,--no-entry -o probe.wasm probe.c"},
 	{"c++", clang, "clang-19 --target=wasm32 -x c++ -std=c++17 -O2 -Wall -Wextra -Werror -ffreestanding -fno-builtin -fno-exceptions -fno-rtti -nostdlib -I../../../../abi -I../../../../abi/sdk/c -Wl,--no-entry -o probe.wasm probe.c"},
 	{"rust", rust, "cd rust && CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-14 cargo build --quiet --release --target wasm32-unknown-unknown && cp target/wasm32-unknown-unknown/release/probe.wasm .."},
@@ -39,14 +44,31 @@ func TestSDKs(t *testing.T) {
 	for _, probe := range probes {
 		t.Run(probe.language, func(t *testing.T) {
 			probe.need(t)
-			dir := filepath.Join(copyTree(t), "examples/policies/testdata/probe")
-			cmd := exec.Command("sh", "-ec", probe.command)
-			cmd.Dir = dir
-			if said, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, said)
-			}
-			testSDK(t, read(t, filepath.Join(dir, "probe.wasm")))
+			testSDK(t, probe.build(t))
 		})
+	}
+}
+
+func (p probe) build(t *testing.T) []byte {
+	t.Helper()
+	dir := filepath.Join(copyTree(t), "examples/policies/testdata/probe")
+	cmd := exec.Command("sh", "-ec", p.command)
+	cmd.Dir = dir
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	return read(t, filepath.Join(dir, "probe.wasm"))
+}
+
+// A trap is in a function of Rust's library: the log has where the policy panicked.
+func TestARustPanicSaysWhere(t *testing.T) {
+	rust.need(t)
+	i := slices.IndexFunc(probes, func(p probe) bool { return p.language == "rust" })
+	_, err := load(t, probes[i].build(t), runtime.Config{}).Decide(&abi.Event{Kind: 98, Amount: 1}, nil)
+	before, _, _ := strings.Cut(string(read(t, "testdata/probe/rust/probe.rs")), "assert!")
+	want := fmt.Sprintf("panicked at probe.rs:%d", 1+strings.Count(before, "\n"))
+	if fault := new(runtime.Fault); !errors.As(err, &fault) || !slices.Equal(fault.Said, []string{want}) {
+		t.Errorf("%v, %q; want a fault at which it said %q", err, fault.Said, want)
 	}
 }
 

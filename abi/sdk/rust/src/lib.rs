@@ -771,14 +771,25 @@ pub mod guest {
         fn fd_write(fd: u32, list: *const Iovec, count: usize, written: *mut usize) -> u32;
     }
 
-    pub fn log(line: &[u8]) {
-        let list = [Iovec { at: line.as_ptr(), len: line.len() }, Iovec { at: b"\n".as_ptr(), len: 1 }];
+    fn write<const N: usize>(parts: [&[u8]; N]) {
+        let list = parts.map(|part| Iovec { at: part.as_ptr(), len: part.len() });
         let mut written = 0;
         unsafe { fd_write(2, list.as_ptr(), list.len(), &mut written) };
     }
 
+    pub fn log(line: &[u8]) {
+        write([line, b"\n"]);
+    }
+
     #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo) -> ! {
+    #[cfg_attr(not(feature = "log-panics"), allow(unused_variables))]
+    fn panic(info: &core::panic::PanicInfo) -> ! {
+        // A trap says in which function, and that is core's.
+        #[cfg(feature = "log-panics")]
+        if let Some(at) = info.location() {
+            let mut line = [0; 24];
+            write([b"panicked at ", at.file().as_bytes(), fill(&mut line, ":{}\n", &[at.line().into()])]);
+        }
         core::arch::wasm32::unreachable()
     }
 }

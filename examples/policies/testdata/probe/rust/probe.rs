@@ -56,6 +56,9 @@ impl Policy for Probe {
                 answer.retain(1, c.load_cost_ns, 0);
                 answer.retain(1, c.name_hash, 0);
             }
+            Kind(98) => {
+                assert!(e.amount == 0, "no amount is known of");
+            }
             Kind(99) => {
                 answer.retain(0, follows.into(), 0);
             }
