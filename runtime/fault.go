@@ -165,7 +165,7 @@ func (p *Policy) explain(in *instance, limit uint64, err error) (fn string, reas
 	cause := errors.Unwrap(err)
 	switch {
 	case in.fuel != nil && int64(in.fuel.Get()) < 0:
-		return fn, fmt.Errorf("%w: all %d units are spent (a simple instruction is 1)", ErrFuel, limit)
+		return fn, fmt.Errorf("%w: all %d units are spent (a simple instruction is 1, a page of memory %d)", ErrFuel, limit, meter.PageCost)
 	case in.stack != nil && int32(in.stack.Get()) < 0:
 		return fn, fmt.Errorf("%w: calls inside each other take more than %d bytes", ErrStack, p.stackBytes)
 	case errors.As(err, &exit):

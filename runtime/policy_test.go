@@ -90,7 +90,7 @@ func TestFaults(t *testing.T) {
 		{"recursion", probeRecurse, ErrStack, "stack", "more than 524288 bytes", true},
 		{"mutual recursion", probeMutual, ErrStack, "stack", "more than 524288 bytes", true},
 		{"exponential recursion", probeExponential, ErrFuel, "fuel", "are spent", true},
-		{"memory bomb", probeMemoryBomb, ErrFuel, "fuel", "are spent", true},
+		{"memory bomb", probeMemoryBomb, ErrFuel, "fuel", "are spent (a simple instruction is 1, a page of memory 131072)", true},
 		{"filling memory without end", probeFills, ErrFuel, "fuel", "are spent", true},
 		{"trap", probeTrap, ErrTrap, "trap", "trap: unreachable", true},
 		{"division by zero", probeDivides, ErrTrap, "trap", "trap: integer divide by zero", true},

@@ -403,7 +403,7 @@ func (w *body) instruction() {
 			w.grows = true
 			w.count(costExit)
 			w.work += workExit
-			w.sized(w.opt.MemoryPages, -17) // 2 a byte: the page has to come into being
+			w.sized(w.opt.MemoryPages, -pageCostBits)
 			w.pop(1)
 			w.push(1)
 			w.instr(op)

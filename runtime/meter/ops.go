@@ -130,6 +130,13 @@ const (
 	costMiss     = 4000 // to wait for memory, for each line of a piece
 )
 
+// PageCost is what growing the memory costs for each page, beside costExit: 2 a byte, since
+// the page has to come into being.
+const (
+	PageCost     = 1 << pageCostBits
+	pageCostBits = 17
+)
+
 // plainCost is the cost of a numeric instruction in 0x45 to 0xc4.
 func plainCost(op byte) int {
 	switch {
