@@ -54,8 +54,8 @@ func (policy) Event(e *offhost.Event, a *offhost.Answer) {
 	}
 	switch e.Kind {
 	case offhost.Config:
-		if mib, ok := e.ConfigNumber("smallest_mib"); ok {
-			smallest = mib << 20
+		mib, _ := e.ConfigNumber("smallest_mib")
+		if smallest = mib << 20; smallest > 0 {
 			offhost.Log("small components stay")
 		}
 	case offhost.Registered:
