@@ -30,7 +30,7 @@ var languages = []*Language{
 	{
 		Name: "c", Title: "C", Source: "policy.c",
 		Native: []string{"make    # or: clang-19 @compile_flags.txt -o NAME.wasm policy.c"},
-		Files:  [][2]string{{"compile_flags.txt", "the compiler's flags"}, {"Makefile", "for make"}},
+		Files:  [][2]string{{"compile_flags.txt", "the compiler's flags; with `-fno-inline` a fault names the function of the source that it is in"}, {"Makefile", "for make"}},
 	},
 	{
 		Name: "rust", Title: "Rust", Aliases: []string{"rs"}, Source: "src/lib.rs",
