@@ -95,7 +95,8 @@ func testSDK(t *testing.T, module []byte) {
 		expect("threshold of "+text, pressure, "", retain(0, want))
 	}
 	expect("configuration", abi.Event{Kind: abi.Config, Component: abi.None}, "greeting=good = day\noffhost.chunk_bytes=100\nthreshold=5\n")
-	for _, line := range []string{"good = day", `"the threshold is 5, 10 and 18446744073709551615 bytes: {}"`} {
+	hash := fmt.Sprintf(`"the hash is %d"`, abi.NameHash("good = day"))
+	for _, line := range []string{"good = day", hash, `"the threshold is 5, 10 and 18446744073709551615 bytes: {}"`} {
 		if !strings.Contains(log.String(), line) {
 			t.Errorf("the log is %q, want in it %s", log.String(), line)
 		}

@@ -217,6 +217,16 @@ export function configNumber(key: string, otherwise: u64): u64 {
   return n;
 }
 
+/**
+ * What nameHash is of a component whose name is these bytes, as of configuration: how one that it
+ * names is known again when events are about it.
+ */
+export function nameHash(name: usize, size: u32): u64 {
+  let hash: u64 = 0xcbf29ce484222325;
+  for (let i: u32 = 0; i < size; i++) hash = (hash ^ <u64>load<u8>(name + i)) * 0x100000001b3;
+  return hash;
+}
+
 // ---- logging: imports fd_write of WASI if it is used --------------------------------
 
 // @ts-ignore: decorator

@@ -151,6 +151,14 @@ static inline uint64_t offhost_config_number(const char *key, uint64_t otherwise
   return n;
 }
 
+/* What name_hash is of a component of this name: how one that configuration names is known
+ * again when events are about it. */
+static inline uint64_t offhost_name_hash(const char *name, uint32_t size) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (uint32_t i = 0; i < size; i++) hash = (hash ^ (uint8_t)name[i]) * 0x100000001b3;
+  return hash;
+}
+
 /* ---- logging: imports fd_write of WASI if it is used ------------------------------ */
 
 typedef struct {

@@ -305,6 +305,12 @@ const Iovec = extern struct { at: [*]const u8, len: usize };
 
 extern "wasi_snapshot_preview1" fn fd_write(fd: u32, list: [*]const Iovec, count: usize, written: *usize) u32;
 
+/// What name_hash is of a component of this name: how one that configuration names is known again
+/// when events are about it.
+pub fn nameHash(name: []const u8) u64 {
+    return std.hash.Fnv1a_64.hash(name);
+}
+
 /// Logs a line. The host takes 4 lines an event, 256 bytes a line. It imports fd_write of WASI.
 pub fn log(line: []const u8) void {
     const list = [2]Iovec{ .{ .at = line.ptr, .len = line.len }, .{ .at = "\n", .len = 1 } };

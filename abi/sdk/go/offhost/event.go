@@ -107,6 +107,16 @@ func (e *Event) ConfigNumber(key string) (n uint64, ok bool) {
 	return n, len(text) > 0
 }
 
+// NameHash is what Event.NameHash is of a component of this name: how one that configuration
+// names is known again when events are about it.
+func NameHash(name []byte) uint64 {
+	hash := uint64(0xcbf29ce484222325)
+	for _, b := range name {
+		hash = (hash ^ uint64(b)) * 0x100000001b3
+	}
+	return hash
+}
+
 // Rejection returns the decision that was refused and why, with Rejected: SPEC.md,
 // section 5. ok is false with other events.
 func (e *Event) Rejection() (d Decision, code uint32, ok bool) {

@@ -579,6 +579,12 @@ impl Default for World {
     }
 }
 
+/// What `name_hash` is of a component of this name: how one that configuration names is known
+/// again when events are about it.
+pub fn name_hash(name: &[u8]) -> u64 {
+    name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
 /// Logs a line. The host takes 4 lines an event, 256 bytes a line. Natively it does nothing.
 pub fn log(line: &str) {
     #[cfg(target_arch = "wasm32")]

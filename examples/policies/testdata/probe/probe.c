@@ -21,6 +21,7 @@ static void on_event(const offhost_event *e) {
     threshold = follows ? offhost_config_number("threshold", 7) : 0;
     greeting = offhost_config("greeting", &size);
     if (greeting) offhost_log(greeting, size);
+    if (greeting) OFFHOST_LOG_NUMBERS("the hash is {}", offhost_name_hash(greeting, size));
     OFFHOST_LOG_NUMBERS("the threshold is {}, {} and {} bytes: {}", threshold, size, UINT64_MAX);
     break;
   case OFFHOST_ENQUEUED:

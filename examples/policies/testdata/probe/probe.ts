@@ -1,7 +1,7 @@
 // Shows all that the SDK gives, for a test that knows what it has to show.
 import {
   answered, begin, component, config, configNumber, configSize, event, evict, evictable, evictPart, follow, frees, get,
-  Kind, log, logNumbers, prefetch, put, rejected, rejectedCode, restored, restoring, retain, room, saved, saving, world,
+  Kind, log, logNumbers, nameHash, prefetch, put, rejected, rejectedCode, restored, restoring, retain, room, saved, saving, world,
 } from "../../../../abi/sdk/assemblyscript/offhost";
 
 export { offhost_v1_buffer } from "../../../../abi/sdk/assemblyscript/offhost";
@@ -41,6 +41,7 @@ export function offhost_v1_event(len: u32): i32 {
     threshold = follows ? configNumber("threshold", 7) : 0;
     const text = config("greeting");
     if (text) log(String.UTF8.decodeUnsafe(text, configSize));
+    if (text) logNumbers("the hash is {}", nameHash(text, configSize));
     logNumbers("the threshold is {}, {} and {} bytes: {}", threshold, text ? configSize : 0, u64.MAX_VALUE);
   } else if (event.kind == Kind.ENQUEUED) {
     fields();

@@ -15,6 +15,7 @@ fn onEvent(e: *const offhost.Event, answer: *offhost.Answer) void {
             const greeting = e.config("greeting") orelse "";
             offhost.log(greeting);
             var line: [255]u8 = undefined;
+            offhost.log(std.fmt.bufPrint(&line, "the hash is {}", .{offhost.nameHash(greeting)}) catch unreachable);
             offhost.log(std.fmt.bufPrint(&line, "the threshold is {}, {} and {} bytes: {{}}", .{
                 threshold, greeting.len, @as(u64, std.math.maxInt(u64)),
             }) catch unreachable);

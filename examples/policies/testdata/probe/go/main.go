@@ -26,6 +26,7 @@ func (p *probe) Event(e *offhost.Event, a *offhost.Answer) {
 		if text != nil {
 			offhost.Log(string(text))
 		}
+		offhost.LogNumbers("the hash is {}", offhost.NameHash(text))
 		offhost.LogNumbers("the threshold is {}, {} and {} bytes: {}", p.threshold, uint64(len(text)), 1<<64-1)
 	case offhost.Enqueued:
 		for i, v := range [...]uint64{uint64(e.Kind), uint64(e.Flags), uint64(e.Component), uint64(e.Parent), uint64(e.Index),

@@ -19,7 +19,9 @@ impl Policy for Probe {
                 if let Some(Ok(text)) = e.config("greeting").map(core::str::from_utf8) {
                     offhost_policy::log(text);
                 }
-                let size = e.config("greeting").map_or(0, |text| text.len() as u64);
+                let greeting = e.config("greeting").unwrap_or(b"");
+                let size = greeting.len() as u64;
+                offhost_policy::log_numbers("the hash is {}", &[offhost_policy::name_hash(greeting)]);
                 offhost_policy::log_numbers("the threshold is {}, {} and {} bytes: {}", &[self.threshold, size, u64::MAX]);
             }
             Kind::ENQUEUED => {
