@@ -63,6 +63,21 @@ __attribute__((import_module("env"), import_name("clock"))) uint64_t clock(void)
 	}
 }
 
+// A module is loaded within the limits that a run would have.
+func TestABuildKeepsToTheSettings(t *testing.T) {
+	sh := shell{dir: t.TempDir()}
+	sh.succeeds(t, "policy", "new", "--lang", "c", "mine")
+	source := string(readFile(t, sh.dir, "mine/policy.c"))
+	source = strings.Replace(source, "uint64_t now;", "uint64_t now;\nvolatile char large[20 << 20];", 1)
+	writeFile(t, strings.Replace(source, "  now++;", "  now++, large[now] = 1;", 1), sh.dir, "mine/policy.c")
+	if r := sh.builds(t, "mine"); r.code != 1 || !strings.Contains(r.stderr, "KiB of memory at the start, the limit is 16384 KiB; nothing was written") {
+		t.Errorf("exit code %d: %s", r.code, r.stderr)
+	}
+	sh.succeeds(t, "policy", "build", "mine", "--policy-memory", "32MiB")
+	writeFile(t, "policy:\n  memory: 32MiB\n", sh.dir, "offhost.yaml")
+	sh.succeeds(t, "policy", "build", "mine")
+}
+
 // A compiler that ends well and writes nothing has failed all the same.
 func TestABuildThatLeavesNothing(t *testing.T) {
 	sh := shell{dir: t.TempDir()}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/offhost/offhost/cmd/offhost/internal/config"
 	"github.com/offhost/offhost/cmd/offhost/internal/render"
 	"github.com/offhost/offhost/cmd/offhost/internal/scaffold"
 	"github.com/offhost/offhost/cmd/offhost/internal/toolchain"
@@ -21,7 +22,7 @@ import (
 )
 
 func (a *app) policyBuildCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "build [FOLDER]",
 		Short: "Build a policy's project and see whether it will run",
 		Long: `Builds the project in FOLDER, by default this one, and writes FOLDER/NAME.wasm, where NAME
@@ -35,9 +36,9 @@ is. When there is no compiler, it says what to install on this system.
   go              go build for wasip1, with Go 1.24 or later
   assemblyscript  asc as npm install has put it into the folder, else asc
 
-What comes of it is loaded as "offhost run" would. If it fails at that, or does not compile,
-the module that was there before stays as it is, and the exit code is 1. The same sources
-and compiler give the same bytes in any folder.
+What comes of it is loaded as "offhost run" would, within the limits of the same settings. If
+it fails at that, or does not compile, the module that was there before stays as it is, and the
+exit code is 1. The same sources and compiler give the same bytes in any folder.
 
 Building may run code of the project's (build.rs, build.zig, what npm installed) with your
 rights: look at a folder from elsewhere first, or take the module that its author built.`,
@@ -45,13 +46,19 @@ rights: look at a folder from elsewhere first, or take the module that its autho
   cd my-policy && offhost policy build`,
 		Args: argCount(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			limits, _, err := config.LoadPolicies(cmd.Flags(), a.dir, a.log)
+			if err != nil {
+				return err
+			}
 			p, err := openProject(append(args, ".")[0])
 			if err != nil {
 				return err
 			}
-			return a.buildPolicy(cmd.Context(), p, toolchain.This())
+			return a.buildPolicy(cmd.Context(), p, policyLimits(limits), toolchain.This())
 		},
 	}
+	config.AddLimitFlags(cmd.Flags())
+	return cmd
 }
 
 // openProject reads what a folder says of itself.
@@ -71,8 +78,8 @@ func openProject(dir string) (*scaffold.Project, error) {
 	return nil, fmt.Errorf("policy: %w", err)
 }
 
-// buildPolicy builds a project's module, loads it, and puts it in its place.
-func (a *app) buildPolicy(ctx context.Context, p *scaffold.Project, system *toolchain.System) error {
+// buildPolicy builds a project's module, loads it within limits, and puts it in its place.
+func (a *app) buildPolicy(ctx context.Context, p *scaffold.Project, limits runtime.Limits, system *toolchain.System) error {
 	command, err := system.Find(ctx, p)
 	if err != nil {
 		return err
@@ -102,7 +109,7 @@ func (a *app) buildPolicy(ctx context.Context, p *scaffold.Project, system *tool
 		return fmt.Errorf("%s has succeeded and left no module: %v", command.Args[0], err) // the command was not used wrongly
 	}
 	found := map[string]string{}
-	loaded, err := runtime.Load(ctx, built, runtime.Config{Name: p.Name, OnStep: func(s runtime.Step) { found[s.Name] = s.Found }})
+	loaded, err := runtime.Load(ctx, built, runtime.Config{Name: p.Name, Limits: limits, OnStep: func(s runtime.Step) { found[s.Name] = s.Found }})
 	if errors.Is(err, runtime.ErrImport) && p.Language.Foreign != "" {
 		err = fmt.Errorf("%w: %s", err, p.Language.Foreign)
 	}

@@ -125,6 +125,12 @@ func AddPolicyFlags(flags *pflag.FlagSet) {
 	addFlags(flags, isPolicyKey)
 }
 
+// AddLimitFlags defines, on flags, --config and those of the limits within which a policy is
+// loaded.
+func AddLimitFlags(flags *pflag.FlagSet) {
+	addFlags(flags, func(k key) bool { return k.name != keyPolicyDir && slices.Contains(policyKeys, k.name) })
+}
+
 // AddRegistryFlags defines, on flags, --config and those that say how modules come from
 // registries.
 func AddRegistryFlags(flags *pflag.FlagSet) {
