@@ -199,7 +199,7 @@ func (s *suite) runGrowth(o *outcome) error {
 		}
 		of := ""
 		if log.Fresh {
-			of = " of sessions and pipelines that are always others"
+			of = " of sessions and pipelines that are new each time"
 		}
 		o.say("%s%s; %d KiB of memory, none of it taken in the second half; %d fuel an event in the second quarter, %d in the last",
 			count(l.all(), "event"), of, l.memory[1]>>10, l.mean(1), l.mean(3))
