@@ -73,7 +73,6 @@ func (h *host) end() {
 }
 
 func (h *host) call(c *component) {
-	c.calls++
 	h.tell(h.event(abi.Call, c), nil)
 	missing := c.bytes - c.resident
 	var evictions []string
@@ -85,6 +84,7 @@ func (h *host) call(c *component) {
 		}
 		evictions = append(evictions, said...)
 	}
+	c.calls++ // it is admitted
 	if missing > 0 {
 		h.used += missing
 		h.moved[len(h.moved)-1] += missing

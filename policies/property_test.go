@@ -3,6 +3,7 @@ package policies
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -235,28 +236,30 @@ func TestTheLongestContextDecides(t *testing.T) {
 	}
 }
 
-// A call whose DONE never comes protects its component until the requests that were
-// open have ended, not for ever.
-func TestALostCallProtectsOnlyWhileRequestsAreOpen(t *testing.T) {
+// A component is in use from its CALL on, of which nothing else may tell, to its DONE.
+func TestACallProtectsUntilItIsDone(t *testing.T) {
 	for _, b := range List() {
 		t.Run(b.Name, func(t *testing.T) {
 			h := newHost(t, b.Name, 1, 100)
-			lost, asking := h.add("lost", 5, 0), h.add("asking", 5, 0)
+			used, asking := h.add("used", 5, 0), h.add("asking", 5, 0)
 			h.begin("p")
-			h.call(lost)
+			h.call(used)
+			h.done(used)
+			h.call(used) // all of it is there
+			h.end()
 			if freed, _ := h.need(asking, 1); freed != 0 {
 				t.Fatalf("%d bytes of a component in use were freed", freed)
 			}
-			lost.calls = 0 // the call was given up
-			h.end()
+			h.done(used)
 			if freed, _ := h.need(asking, 1); freed != 1 {
-				t.Errorf("after the request %d bytes were freed, want 1", freed)
+				t.Errorf("after the call %d bytes were freed, want 1", freed)
 			}
 		})
 	}
 }
 
-// A policy attached in the middle of a run hears what is resident and goes on.
+// A policy attached in the middle of a run hears what is resident, and goes on. It does not
+// touch what calls from before use.
 func TestAttachInTheMiddle(t *testing.T) {
 	for _, b := range List() {
 		t.Run(b.Name, func(t *testing.T) {
@@ -266,14 +269,24 @@ func TestAttachInTheMiddle(t *testing.T) {
 				if i < 3 {
 					c.resident = 3
 					h.used += 3
+					if i == 0 {
+						c.calls = 2
+					}
 					h.tell(h.event(abi.Loaded, c), nil)
 				}
 			}
-			h.done(h.components[0]) // of a call that began before
-			h.components[0].calls = 0
 			h.call(h.components[3])
-			if want := "c3 +3"; h.log.String()[:len(want)] != want {
+			if want := "c3 +3   c1 -2"; !strings.HasPrefix(h.log.String(), want) {
 				t.Errorf("the call moved %q, want %q first", h.log.String(), want)
+			}
+			h.done(h.components[3])
+			h.done(h.components[0])
+			if freed, _ := h.need(h.components[1], 10); freed != 6 {
+				t.Errorf("%d bytes were freed while a second call of before uses c0, want all 6 that others have", freed)
+			}
+			h.done(h.components[0])
+			if freed, _ := h.need(h.components[1], 10); freed != 3 {
+				t.Errorf("%d bytes were freed after both calls, want the 3 of c0", freed)
 			}
 		})
 	}

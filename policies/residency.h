@@ -24,8 +24,7 @@ enum { WINDOW = OFFHOST_EVENT_AREA + (64 << 10) + OFFHOST_DECISION_AREA };
 
 typedef struct {
   uint64_t resident;     /* bytes on the device, always the component's first chunks */
-  uint32_t calls;        /* in flight; of the epoch below only */
-  uint32_t epoch;
+  uint32_t calls;        /* whose DONE is to come, of those whose CALL was told */
   uint32_t refused;      /* the moment at which the host refused to evict it */
   uint16_t older, newer; /* neighbours in the list of recency, id + 1; 0 at its ends */
   uint16_t flags;        /* as the host told them last */
@@ -41,10 +40,6 @@ static component components[OFFHOST_MAX_COMPONENTS];
 static uint16_t oldest, newest; /* ends of the list of recency, id + 1 */
 static uint32_t residents;      /* components with resident bytes */
 static uint64_t chunk_bytes = 32 << 20;
-
-/* An epoch ends when no request is open: calls whose DONE never came (a refused
- * call, a policy attached in the middle) must not protect a component for ever. */
-static uint32_t epoch = 1, open_requests;
 
 /* A moment ends with every BEGIN, CALL, DONE and END: what the host refused in one
  * may be lawful in the next. */
@@ -80,12 +75,13 @@ static void set_resident(uint32_t id, uint64_t bytes) {
   if (!c->listed) touch(id);
 }
 
-/* An evictable component has resident bytes, and the host would let them go. */
+/* An evictable component has resident bytes, and the host would let them go. A call uses
+ * it if its CALL was told, whatever the flags were then, or if the flags say so: it may
+ * have begun before this policy did. */
 static int evictable(uint32_t id) {
   const component *c = &components[id];
   if (c->resident == 0 || c->refused == moment) return 0;
-  if (c->flags & (OFFHOST_F_PINNED | OFFHOST_F_KEPT)) return 0;
-  return c->calls == 0 || c->epoch != epoch;
+  return !(c->flags & (OFFHOST_F_PINNED | OFFHOST_F_IN_USE | OFFHOST_F_KEPT)) && c->calls == 0;
 }
 
 /* What an eviction of bytes frees: whole chunks, from the last one down. The last
@@ -146,14 +142,12 @@ static void component_event(component *c, uint32_t id) {
     break;
   case OFFHOST_CALL:
     moment++;
-    if (c->epoch != epoch) c->calls = 0;
-    c->epoch = epoch;
     c->calls++;
     touch(id);
     break;
   case OFFHOST_DONE:
     moment++;
-    if (c->epoch == epoch && c->calls > 0) c->calls--;
+    if (c->calls > 0) c->calls--;
     touch(id);
     break;
   }
@@ -177,13 +171,8 @@ static int residency_event(uint32_t len) {
     if (size >= sizeof(offhost_rejected)) refuse((const offhost_rejected *)payload);
     return 0;
   case OFFHOST_BEGIN:
-    moment++;
-    open_requests++;
-    return event->kind;
   case OFFHOST_END:
     moment++;
-    if (open_requests > 0) open_requests--;
-    if (open_requests == 0) epoch++;
     return event->kind;
   case OFFHOST_NEED:
     if (event->component >= OFFHOST_MAX_COMPONENTS) return event->kind;

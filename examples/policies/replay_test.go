@@ -131,7 +131,7 @@ func replayed(t *testing.T, name string, policy host.Policy, tenths units.Bytes,
 	return replayedTrace(t, open, policy, tenths, user)
 }
 
-func replayedTrace(t *testing.T, open trace.Opener, policy host.Policy, tenths units.Bytes, user map[string]string) (r *report.Report, ok bool) {
+func replayedTrace(t *testing.T, open trace.Opener, policy host.Policy, tenths units.Bytes, user map[string]string, swaps ...replay.Swap) (r *report.Report, ok bool) {
 	t.Helper()
 	src, err := trace.OpenRequests(open, 0)
 	if err != nil {
@@ -144,7 +144,7 @@ func replayedTrace(t *testing.T, open trace.Opener, policy host.Policy, tenths u
 	}
 	policy.Suspend()
 	r, err = replay.Run(context.Background(), replay.Config{
-		Source: src, Policy: replay.Module{Policy: policy}, PolicyConfig: user, Budget: weights * tenths / 10,
+		Source: src, Policy: replay.Module{Policy: policy}, Swaps: swaps, PolicyConfig: user, Budget: weights * tenths / 10,
 		IgnoreWorkspace: true, H2D: 25e9, D2H: 25e9, Pageable: 6e9, Baselines: []string{replay.LRU, replay.Accelerate},
 	})
 	if inadmissible := (*replay.Inadmissible)(nil); errors.As(err, &inadmissible) {

@@ -134,6 +134,7 @@ func testSDK(t *testing.T, module []byte) {
 	about(abi.Call, 2, 250, 0)
 	about(abi.Call, 0, 250, 0)
 	about(abi.Done, 0, 250, 0)
+	about(abi.Call, 3, 250, abi.FlagInUse)
 	about(abi.Component, 3, 250, abi.FlagRemoved)
 	rejected := make([]byte, 24)
 	abi.PutDecision(rejected, abi.Decision{Op: abi.Evict, Reason: 3, Component: 4, Arg: 1 << 40})
@@ -141,11 +142,12 @@ func testSDK(t *testing.T, module []byte) {
 	expect("rejected", abi.Event{Kind: abi.Rejected, Component: 4}, string(rejected),
 		abi.Decision{Op: abi.Retain, Reason: 403, Component: 4, Arg: 1 << 40})
 	need := abi.Event{Kind: abi.Need, Component: abi.None, Amount: 60, Free: 77, Budget: 99}
+	removed := true
 	world := func(evictable ...uint16) (list []abi.Decision) {
-		for id, frees := range []uint64{150, 100, 150, 0, 150} {
+		for id, frees := range []uint64{150, 100, 150, 150, 150} {
 			known := uint16(2)
-			if id == 3 {
-				known = 0
+			if id == 3 && removed {
+				known, frees = 0, 0
 			}
 			list = append(list, abi.Decision{Op: abi.Prefetch, Reason: evictable[id] + known, Component: uint32(id), Arg: frees})
 		}
@@ -153,8 +155,20 @@ func testSDK(t *testing.T, module []byte) {
 			retain(1, 250), retain(1, 7001), retain(1, 1<<40|1))
 	}
 	expect("the world", need, "", world(1, 0, 0, 0, 0)...)
-	expect("the end, and with it the moment and the epoch", abi.Event{Kind: abi.End, Component: abi.None, Request: 1}, "")
-	expect("the world when no request is open", need, "", world(1, 0, 1, 0, 1)...)
+	expect("the end, and with it the moment", abi.Event{Kind: abi.End, Component: abi.None, Request: 1}, "")
+	expect("the world in another moment", need, "", world(1, 0, 0, 0, 1)...)
+	about(abi.Done, 2, 250, abi.FlagInUse)
+	about(abi.Loaded, 4, 250, abi.FlagInUse)
+	expect("the world with calls of which only flags tell", need, "", world(1, 0, 0, 0, 0)...)
+	about(abi.Done, 2, 250, 0)
+	about(abi.Done, 4, 250, 0)
+	about(abi.Call, 4, 250, 0)
+	about(abi.Component, 3, 0, 0)
+	about(abi.Loaded, 3, 250, 0)
+	removed = false
+	expect("the world after them", need, "", world(1, 0, 1, 1, 0)...)
+	about(abi.Done, 4, 250, 0)
+	expect("the world without calls", need, "", world(1, 0, 1, 1, 1)...)
 	need.Amount = 250
 	if all := tell(t, p, need, "")[5]; all.Arg != 0 {
 		t.Errorf("%v, want all of it", all)

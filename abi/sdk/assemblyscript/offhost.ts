@@ -331,8 +331,7 @@ export class Component {
   nameHash: u64;
   parent: u32;
   index: u32;
-  calls: u32;        // in flight; of the epoch below only
-  epoch: u32;
+  calls: u32;        // whose DONE is to come, of those whose CALL was told
   refused: u32;      // the moment at which the host refused to evict it
   flags: u16;        // as the host told them last
   known: bool;       // registered, and not removed
@@ -366,10 +365,6 @@ export namespace world {
   export let chunkBytes: u64 = 32 << 20;
 }
 
-// Requests that are open. When none is, an epoch ends: a call whose DONE never came (it began
-// before this policy did) does not protect a component for ever.
-let requests: u32 = 0;
-let epoch: u32 = 0;
 // A moment ends with every BEGIN, CALL, DONE and END: what the host refused in one may be lawful
 // in the next.
 let moment: u32 = 1;
@@ -396,13 +391,8 @@ export function follow(): bool {
       return false;
     }
     case Kind.BEGIN:
-      moment++;
-      requests++;
-      return true;
     case Kind.END:
       moment++;
-      if (requests > 0) requests--;
-      if (requests == 0) epoch++;
       return true;
     case Kind.ENQUEUED:
     case Kind.IDLE:
@@ -427,11 +417,9 @@ export function follow(): bool {
   c.flags = e.flags;
   c.resident = e.resident;
   if (kind == Kind.CALL) {
-    if (c.epoch != epoch) c.calls = 0;
-    c.epoch = epoch;
     c.calls++;
   } else if (kind == Kind.DONE) {
-    if (c.epoch == epoch && c.calls > 0) c.calls--;
+    if (c.calls > 0) c.calls--;
   } else if (kind == Kind.COMPONENT) {
     if (e.component >= world.end) world.end = e.component + 1;
     c.bytes = e.bytes;
@@ -455,8 +443,9 @@ export function follow(): bool {
 export function evictable(id: u32): bool {
   const c = component(id);
   if (c.resident == 0 || c.refused == moment) return false;
-  if ((c.flags & (Flag.PINNED | Flag.KEPT)) != 0) return false;
-  return c.calls == 0 || c.epoch != epoch;
+  // A call uses it if its CALL was told, whatever the flags were then, or if the flags say so: it
+  // may have begun before this policy did.
+  return (c.flags & (Flag.PINNED | Flag.IN_USE | Flag.KEPT)) == 0 && c.calls == 0;
 }
 
 /**

@@ -254,8 +254,7 @@ typedef struct {
   uint64_t load_cost_ns;    /* time to bring all of it to the device */
   uint64_t name_hash;
   uint32_t parent, index;
-  uint32_t calls;   /* in flight; of the epoch below only */
-  uint32_t epoch;
+  uint32_t calls;   /* whose DONE is to come, of those whose CALL was told */
   uint32_t refused; /* the moment at which the host refused to evict it */
   uint16_t flags;   /* as the host told them last */
   bool known;       /* registered, and not removed */
@@ -270,24 +269,19 @@ static struct {
   uint64_t free;   /* bytes of the budget that are neither used nor promised */
   uint64_t budget;
   uint64_t chunk_bytes;
-  /* Requests that are open. When none is, an epoch ends: a call whose DONE never came
-   * (it began before this policy did) does not protect a component for ever. */
-  uint32_t requests, epoch;
   /* A moment ends with every BEGIN, CALL, DONE and END: what the host refused in one
    * may be lawful in the next. */
   uint32_t moment;
-} offhost_world = {0, 0, 0, 32 << 20, 0, 1, 1};
+} offhost_world = {0, 0, 0, 32 << 20, 1};
 
 static inline void offhost_follow_component(const offhost_event *e) {
   offhost_component *c = &offhost_components[e->component];
   c->flags = e->flags;
   c->resident = e->resident;
   if (e->kind == OFFHOST_CALL) {
-    if (c->epoch != offhost_world.epoch) c->calls = 0;
-    c->epoch = offhost_world.epoch;
     c->calls++;
   } else if (e->kind == OFFHOST_DONE) {
-    if (c->epoch == offhost_world.epoch && c->calls > 0) c->calls--;
+    if (c->calls > 0) c->calls--;
   } else if (e->kind == OFFHOST_COMPONENT) {
     if (e->component >= offhost_world.end) offhost_world.end = e->component + 1;
     c->bytes = e->bytes;
@@ -319,13 +313,8 @@ static inline bool offhost_follow(const offhost_event *e) {
     return false;
   }
   case OFFHOST_BEGIN:
-    offhost_world.moment++;
-    offhost_world.requests++;
-    return true;
   case OFFHOST_END:
     offhost_world.moment++;
-    if (offhost_world.requests > 0) offhost_world.requests--;
-    if (offhost_world.requests == 0) offhost_world.epoch++;
     return true;
   case OFFHOST_CALL:
   case OFFHOST_DONE:
@@ -350,13 +339,18 @@ static inline bool offhost_follow(const offhost_event *e) {
   return true;
 }
 
+/* Whether a call uses a component: its CALL was told, whatever the flags were then, or the
+ * flags say so, since it began before this policy did. */
+static inline bool offhost_in_use(uint32_t id) {
+  return (offhost_components[id].flags & OFFHOST_F_IN_USE) || offhost_components[id].calls > 0;
+}
+
 /* Whether a component has resident bytes that the host would let go now. What an event
  * asks room for is for the caller to leave out. */
 static inline bool offhost_evictable(uint32_t id) {
   const offhost_component *c = &offhost_components[id];
   if (c->resident == 0 || c->refused == offhost_world.moment) return false;
-  if (c->flags & (OFFHOST_F_PINNED | OFFHOST_F_KEPT)) return false;
-  return c->calls == 0 || c->epoch != offhost_world.epoch;
+  return !(c->flags & (OFFHOST_F_PINNED | OFFHOST_F_KEPT)) && !offhost_in_use(id);
 }
 
 /* What evicting so many bytes of a component frees: whole chunks from the last one

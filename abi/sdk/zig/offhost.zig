@@ -340,9 +340,8 @@ pub const Component = struct {
     /// The id of its parent, or `none`.
     parent: u32 = 0,
     index: u32 = 0,
-    /// In flight; of the epoch below only.
+    /// Whose done is to come, of those whose call was told.
     calls: u32 = 0,
-    epoch: u32 = 0,
     /// 1 + the moment at which the host refused to evict it.
     refused: u32 = 0,
     /// As the host told them last.
@@ -362,10 +361,6 @@ pub const World = struct {
     budget: u64 = 0,
     /// The unit in which components move; 0: not told. See chunk.
     chunk_bytes: u64 = 0,
-    /// Requests that are open. When none is, an epoch ends: a call whose done never came (it
-    /// began before this policy did) does not protect a component for ever.
-    requests: u32 = 0,
-    epoch: u32 = 0,
     /// A moment ends with every begin, call, done and end: what the host refused in one may be
     /// lawful in the next.
     moment: u32 = 0,
@@ -388,15 +383,8 @@ pub const World = struct {
                 }
                 return false;
             },
-            .begin => {
+            .begin, .end => {
                 w.moment +%= 1;
-                w.requests +%= 1;
-                return true;
-            },
-            .end => {
-                w.moment +%= 1;
-                w.requests -|= 1;
-                if (w.requests == 0) w.epoch +%= 1;
                 return true;
             },
             .enqueued, .idle => return true,
@@ -410,14 +398,8 @@ pub const World = struct {
         c.flags = e.flags;
         c.resident = e.resident;
         switch (e.kind) {
-            .call => {
-                if (c.epoch != w.epoch) c.calls = 0;
-                c.epoch = w.epoch;
-                c.calls +%= 1;
-            },
-            .done => if (c.epoch == w.epoch) {
-                c.calls -|= 1;
-            },
+            .call => c.calls +%= 1,
+            .done => c.calls -|= 1,
             .component => {
                 w.end = @max(w.end, e.component + 1);
                 c.bytes = e.bytes;
@@ -447,7 +429,9 @@ pub const World = struct {
         const c = &w.components[id];
         if (c.resident == 0 or c.refused == w.moment +% 1) return false;
         if (c.flags.pinned or c.flags.kept) return false;
-        return c.calls == 0 or c.epoch != w.epoch;
+        // A call uses it if its call was told, whatever the flags were then, or if the flags say
+        // so: it may have begun before this policy did.
+        return !c.flags.in_use and c.calls == 0;
     }
 
     /// What evicting so many bytes of a component frees: whole chunks from the last one down,

@@ -90,8 +90,7 @@ static void call(const offhost_event *e) {
   components[e->component].request = e->request;
   stay(e->component);
   /* The hook is the whole model's: its blocks, called while it is, have none. */
-  const offhost_component *m = &offhost_components[model];
-  if (model != e->component && m->calls > 0 && m->epoch == offhost_world.epoch) return;
+  if (model != e->component && offhost_in_use(model)) return;
   uint32_t before = predecessor(e->request, model);
   if (before == OFFHOST_NONE) return;
   for (uint32_t id = 0; id < offhost_world.end; id++)

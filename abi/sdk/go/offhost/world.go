@@ -12,7 +12,7 @@ type Component struct {
 	LoadCost        uint64 // time to bring all of it to the device, in nanoseconds
 	NameHash        uint64
 	Parent, Index   uint32
-	calls           uint64 // in flight, in the lower half; of the epoch in the upper half only
+	calls           uint32 // whose Done is to come, of those whose Call was told
 	refused         uint32 // 1 + the moment at which the host refused to evict it
 	Flags           Flags  // as the host told them last
 	Known           bool   // registered, and not removed
@@ -24,18 +24,12 @@ type World struct {
 	Components [MaxComponents]Component // by id
 	End        uint32                   // ids from here on were never told of
 	chunk      uint64                   // the bits that differ from defaultChunk's
-	// Requests that are open. When none is, an epoch ends: a call whose Done never came (it
-	// began before this policy did) does not protect a component for ever.
-	requests uint32
 	// A moment ends with every Begin, Call, Done and End: what the host refused in one may be
-	// lawful in the next. The upper half is the epoch, the lower half the moment.
-	now uint64
+	// lawful in the next.
+	moment uint32
 }
 
-const (
-	epoch        = 1 << 32
-	defaultChunk = 32 << 20
-)
+const defaultChunk = 32 << 20
 
 // pin is 0. On WebAssembly Go loads a parameter anew for each use, and keeps in a register
 // what was computed from one.
@@ -51,18 +45,8 @@ func (w *World) Follow(e *Event) bool {
 	case Config, Rejected:
 		w.told(e)
 		return kind == Config
-	case Begin:
-		w.now++
-		w.requests++
-		return true
-	case End:
-		w.now++
-		if w.requests > 0 {
-			w.requests--
-		}
-		if w.requests == 0 {
-			w.now += epoch
-		}
+	case Begin, End:
+		w.moment++
 		return true
 	case Enqueued, Idle:
 		return true
@@ -78,15 +62,11 @@ func (w *World) Follow(e *Event) bool {
 	c.Flags, c.Resident = e.Flags, e.Resident
 	switch kind {
 	case Call:
-		w.now++
-		calls := c.calls
-		if calls>>32 != w.now>>32 {
-			calls = w.now >> 32 << 32
-		}
-		c.calls = calls + 1
+		w.moment++
+		c.calls++
 	case Done:
-		w.now++
-		if calls := c.calls; calls>>32 == w.now>>32 && uint32(calls) > 0 {
+		w.moment++
+		if calls := c.calls; calls > 0 {
 			c.calls = calls - 1
 		}
 	case Registered:
@@ -106,7 +86,7 @@ func (w *World) told(e *Event) {
 		w.chunk = n ^ defaultChunk
 	}
 	if d, _, ok := e.Rejection(); ok && d.Op == Evict && d.Component < MaxComponents {
-		w.Components[d.Component].refused = uint32(w.now) + 1
+		w.Components[d.Component].refused = w.moment + 1
 	}
 }
 
@@ -124,8 +104,9 @@ func (w *World) Chunk() uint64 { return w.chunk ^ defaultChunk }
 // now. What an event asks room for is for the caller to leave out.
 func (w *World) Evictable(id uint32) bool {
 	c := &w.Components[id]
-	return c.Resident != 0 && c.Flags&(Pinned|Kept) == 0 && (uint32(c.calls) == 0 || c.calls>>32 != w.now>>32) &&
-		c.refused != uint32(w.now)+1
+	// A call uses it if its Call was told, whatever the flags were then, or if the flags say so:
+	// it may have begun before this policy did.
+	return c.Resident != 0 && c.Flags&(Pinned|InUse|Kept) == 0 && c.calls == 0 && c.refused != w.moment+1
 }
 
 // Frees returns what evicting so many bytes of a component frees: whole chunks from the

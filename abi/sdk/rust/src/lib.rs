@@ -390,8 +390,7 @@ pub struct Component {
     pub parent: u32,
     /// Its position among the parent's children.
     pub index: u32,
-    calls: u32,   // in flight; of the epoch below only
-    epoch: u32,
+    calls: u32,   // whose DONE is to come, of those whose CALL was told
     refused: u32, // 1 + the moment at which the host refused to evict it
     /// As the host told them last.
     pub flags: Flags,
@@ -408,10 +407,6 @@ pub struct World {
     /// Device memory that weights and workspace may take together.
     pub budget: u64,
     chunk_bytes: u64, // 0: not told
-    // Requests that are open. When none is, an epoch ends: a call whose DONE never came (it
-    // began before this policy did) does not protect a component for ever.
-    requests: u32,
-    epoch: u32,
     // A moment ends with every BEGIN, CALL, DONE and END: what the host refused in one may be
     // lawful in the next.
     moment: u32,
@@ -428,7 +423,6 @@ impl World {
             parent: 0,
             index: 0,
             calls: 0,
-            epoch: 0,
             refused: 0,
             flags: Flags(0),
             known: false,
@@ -439,8 +433,6 @@ impl World {
             free: 0,
             budget: 0,
             chunk_bytes: 0,
-            requests: 0,
-            epoch: 0,
             moment: 0,
         }
     }
@@ -468,17 +460,8 @@ impl World {
                 }
                 return false;
             }
-            Kind::BEGIN => {
+            Kind::BEGIN | Kind::END => {
                 self.moment = self.moment.wrapping_add(1);
-                self.requests = self.requests.wrapping_add(1);
-                return true;
-            }
-            Kind::END => {
-                self.moment = self.moment.wrapping_add(1);
-                self.requests = self.requests.saturating_sub(1);
-                if self.requests == 0 {
-                    self.epoch = self.epoch.wrapping_add(1);
-                }
                 return true;
             }
             Kind::ENQUEUED | Kind::IDLE => return true,
@@ -494,14 +477,8 @@ impl World {
         c.flags = e.flags;
         c.resident = e.resident;
         match e.kind {
-            Kind::CALL => {
-                if c.epoch != self.epoch {
-                    c.calls = 0;
-                }
-                c.epoch = self.epoch;
-                c.calls = c.calls.wrapping_add(1);
-            }
-            Kind::DONE if c.epoch == self.epoch => c.calls = c.calls.saturating_sub(1),
+            Kind::CALL => c.calls = c.calls.wrapping_add(1),
+            Kind::DONE => c.calls = c.calls.saturating_sub(1),
             Kind::COMPONENT => {
                 self.end = self.end.max(e.component + 1);
                 c.bytes = e.bytes;
@@ -540,10 +517,12 @@ impl World {
     /// asks room for is for the caller to leave out.
     pub fn evictable(&self, id: u32) -> bool {
         let c = self.component(id);
+        // A call uses it if its CALL was told, whatever the flags were then, or if the flags say
+        // so: it may have begun before this policy did.
         c.resident != 0
             && c.refused != self.moment.wrapping_add(1)
-            && !c.flags.any(Flags::PINNED | Flags::KEPT)
-            && (c.calls == 0 || c.epoch != self.epoch)
+            && !c.flags.any(Flags::PINNED | Flags::IN_USE | Flags::KEPT)
+            && c.calls == 0
     }
 
     /// What evicting so many bytes of a component frees: whole chunks from the last one down,

@@ -5,19 +5,17 @@
 
   ;; 1024    the window: the event at 0, its payload at 256, the answer in the last 2048 bytes
   ;; 69632   4096 components of 32 bytes:
-  ;;          0 i64 resident bytes     8 i32 calls in flight, of the epoch in 12
-  ;;         16 i32 the moment at which the host refused to evict it
-  ;;         20 i32 older  24 i32 newer: neighbours in the list of recency, their addresses
-  ;;         28 i16 flags  30 i8 whether it is in the list
+  ;;          0 i64 resident bytes     8 i32 calls whose DONE is to come, of those that were told
+  ;;         12 i32 the moment at which the host refused to evict it
+  ;;         16 i32 older  20 i32 newer: neighbours in the list of recency, their addresses
+  ;;         24 i16 flags  26 i8 whether it is in the list
   (global $window i32 (i32.const 1024))
   (global $size (mut i32) (i32.const 0))
   (global $answered (mut i32) (i32.const 0))
   (global $oldest (mut i32) (i32.const 0)) ;; ends of the list, 0 when it is empty
   (global $newest (mut i32) (i32.const 0))
   (global $chunk (mut i64) (i64.const 33554432))
-  ;; An epoch ends when no request is open, a moment with every BEGIN, CALL, DONE and END.
-  (global $requests (mut i32) (i32.const 0))
-  (global $epoch (mut i32) (i32.const 1))
+  ;; A moment ends with every BEGIN, CALL, DONE and END.
   (global $moment (mut i32) (i32.const 1))
 
   ;; The line of the configuration that matters here.
@@ -35,26 +33,26 @@
 
   (func $unlist (param $c i32)
     (local $older i32) (local $newer i32)
-    (if (i32.eqz (i32.load8_u offset=30 (local.get $c))) (then (return)))
-    (local.set $older (i32.load offset=20 (local.get $c)))
-    (local.set $newer (i32.load offset=24 (local.get $c)))
+    (if (i32.eqz (i32.load8_u offset=26 (local.get $c))) (then (return)))
+    (local.set $older (i32.load offset=16 (local.get $c)))
+    (local.set $newer (i32.load offset=20 (local.get $c)))
     (if (local.get $older)
-      (then (i32.store offset=24 (local.get $older) (local.get $newer)))
+      (then (i32.store offset=20 (local.get $older) (local.get $newer)))
       (else (global.set $oldest (local.get $newer))))
     (if (local.get $newer)
-      (then (i32.store offset=20 (local.get $newer) (local.get $older)))
+      (then (i32.store offset=16 (local.get $newer) (local.get $older)))
       (else (global.set $newest (local.get $older))))
-    (i32.store8 offset=30 (local.get $c) (i32.const 0)))
+    (i32.store8 offset=26 (local.get $c) (i32.const 0)))
 
   ;; Makes a component the most recent one.
   (func $touch (param $c i32)
     (if (i32.eq (global.get $newest) (local.get $c)) (then (return)))
     (call $unlist (local.get $c))
-    (i32.store offset=20 (local.get $c) (global.get $newest))
-    (i32.store offset=24 (local.get $c) (i32.const 0))
-    (i32.store8 offset=30 (local.get $c) (i32.const 1))
+    (i32.store offset=16 (local.get $c) (global.get $newest))
+    (i32.store offset=20 (local.get $c) (i32.const 0))
+    (i32.store8 offset=26 (local.get $c) (i32.const 1))
     (if (global.get $newest)
-      (then (i32.store offset=24 (global.get $newest) (local.get $c)))
+      (then (i32.store offset=20 (global.get $newest) (local.get $c)))
       (else (global.set $oldest (local.get $c))))
     (global.set $newest (local.get $c)))
 
@@ -104,11 +102,11 @@
   ;; Whether a component has resident bytes that the host would let go now.
   (func $evictable (param $c i32) (result i32)
     (if (i64.eqz (i64.load (local.get $c))) (then (return (i32.const 0))))
-    (if (i32.eq (i32.load offset=16 (local.get $c)) (global.get $moment)) (then (return (i32.const 0))))
-    (if (i32.and (i32.load16_u offset=28 (local.get $c)) (i32.const 0x22)) ;; PINNED, KEPT
+    (if (i32.eq (i32.load offset=12 (local.get $c)) (global.get $moment)) (then (return (i32.const 0))))
+    (if (i32.and (i32.load16_u offset=24 (local.get $c)) (i32.const 0x26)) ;; PINNED, IN_USE, KEPT
       (then (return (i32.const 0))))
-    (i32.or (i32.eqz (i32.load offset=8 (local.get $c)))
-            (i32.ne (i32.load offset=12 (local.get $c)) (global.get $epoch))))
+    ;; IN_USE is of calls from before this policy began, the count of those that began since.
+    (i32.eqz (i32.load offset=8 (local.get $c))))
 
   ;; Writes an eviction of so many bytes in whole chunks, and returns what it frees.
   (func $evict (param $c i32) (param $bytes i64) (result i64)
@@ -147,7 +145,7 @@
             (local.set $freed (call $evict (local.get $c) (local.get $missing)))
             (local.set $missing (select (i64.const 0) (i64.sub (local.get $missing) (local.get $freed))
               (i64.ge_u (local.get $freed) (local.get $missing))))))))
-      (local.set $c (i32.load offset=24 (local.get $c)))
+      (local.set $c (i32.load offset=20 (local.get $c)))
       (br $next)))
 
   (func $next_moment (global.set $moment (i32.add (global.get $moment) (i32.const 1))))
@@ -155,7 +153,7 @@
   (func $set_resident (param $c i32)
     (i64.store (local.get $c) (i64.load offset=64 (global.get $window)))
     (if (i32.and (i64.ne (i64.load (local.get $c)) (i64.const 0))
-                 (i32.eqz (i32.load8_u offset=30 (local.get $c))))
+                 (i32.eqz (i32.load8_u offset=26 (local.get $c))))
       (then (call $touch (local.get $c)))))
 
   (func (export "offhost_v1_event") (param $len i32) (result i32)
@@ -173,21 +171,10 @@
         (local.set $id (i32.load offset=260 (global.get $window)))
         (if (i32.and (i32.ge_u (call $payload_len) (i32.const 24))
                      (i32.lt_u (local.get $id) (i32.const 4096)))
-          (then (i32.store offset=16 (call $component (local.get $id)) (global.get $moment))))
+          (then (i32.store offset=12 (call $component (local.get $id)) (global.get $moment))))
         (return (i32.const 0))))
-    (if (i32.eq (local.get $kind) (i32.const 6)) ;; BEGIN
-      (then
-        (call $next_moment)
-        (global.set $requests (i32.add (global.get $requests) (i32.const 1)))
-        (return (i32.const 0))))
-    (if (i32.eq (local.get $kind) (i32.const 9)) ;; END
-      (then
-        (call $next_moment)
-        (if (global.get $requests)
-          (then (global.set $requests (i32.sub (global.get $requests) (i32.const 1)))))
-        (if (i32.eqz (global.get $requests))
-          (then (global.set $epoch (i32.add (global.get $epoch) (i32.const 1)))))
-        (return (i32.const 0))))
+    (if (i32.or (i32.eq (local.get $kind) (i32.const 6)) (i32.eq (local.get $kind) (i32.const 9))) ;; BEGIN, END
+      (then (call $next_moment) (return (i32.const 0))))
 
     (if (i32.ge_u (local.get $id) (i32.const 4096))
       (then ;; NEED may be about none
@@ -204,7 +191,7 @@
                 (br_table $other $other $registered $moved $moved $other $other $call $done $other $need $other
                   (local.get $kind)))
               ;; COMPONENT
-              (i32.store16 offset=28 (local.get $c) (local.get $flags))
+              (i32.store16 offset=24 (local.get $c) (local.get $flags))
               (if (i32.and (local.get $flags) (i32.const 0x80)) ;; REMOVED
                 (then
                   (i64.store (local.get $c) (i64.const 0))
@@ -212,28 +199,24 @@
                   (i32.store offset=8 (local.get $c) (i32.const 0))))
               (return (i32.const 0)))
             ;; LOADED, EVICTED
-            (i32.store16 offset=28 (local.get $c) (local.get $flags))
+            (i32.store16 offset=24 (local.get $c) (local.get $flags))
             (call $set_resident (local.get $c))
             (return (i32.const 0)))
           ;; CALL
-          (i32.store16 offset=28 (local.get $c) (local.get $flags))
+          (i32.store16 offset=24 (local.get $c) (local.get $flags))
           (call $next_moment)
-          (if (i32.ne (i32.load offset=12 (local.get $c)) (global.get $epoch))
-            (then (i32.store offset=8 (local.get $c) (i32.const 0))))
-          (i32.store offset=12 (local.get $c) (global.get $epoch))
           (i32.store offset=8 (local.get $c) (i32.add (i32.load offset=8 (local.get $c)) (i32.const 1)))
           (call $touch (local.get $c))
           (return (i32.const 0)))
         ;; DONE
-        (i32.store16 offset=28 (local.get $c) (local.get $flags))
+        (i32.store16 offset=24 (local.get $c) (local.get $flags))
         (call $next_moment)
-        (if (i32.and (i32.eq (i32.load offset=12 (local.get $c)) (global.get $epoch))
-                     (i32.ne (i32.load offset=8 (local.get $c)) (i32.const 0)))
+        (if (i32.load offset=8 (local.get $c))
           (then (i32.store offset=8 (local.get $c) (i32.sub (i32.load offset=8 (local.get $c)) (i32.const 1)))))
         (call $touch (local.get $c))
         (return (i32.const 0)))
       ;; NEED
-      (i32.store16 offset=28 (local.get $c) (local.get $flags))
+      (i32.store16 offset=24 (local.get $c) (local.get $flags))
       (call $need)
       (return (global.get $answered)))
     (i32.const 0)))

@@ -3,18 +3,18 @@
 #![crate_type = "cdylib"]
 
 #[derive(Clone, Copy)]
-struct Component { resident: u64, calls: u32, epoch: u32, refused: u32, older: u16, newer: u16, flags: u16, listed: bool }
+struct Component { resident: u64, calls: u32, refused: u32, older: u16, newer: u16, flags: u16, listed: bool }
 
-const NEW: Component = Component { resident: 0, calls: 0, epoch: 0, refused: 0, older: 0, newer: 0, flags: 0, listed: false };
+const NEW: Component = Component { resident: 0, calls: 0, refused: 0, older: 0, newer: 0, flags: 0, listed: false };
 
 #[repr(C, align(8))]
 struct Window([u8; 67840]);
 
-struct State { size: usize, answered: usize, oldest: u16, newest: u16, chunk: u64, requests: u32, epoch: u32, moment: u32 }
+struct State { size: usize, answered: usize, oldest: u16, newest: u16, chunk: u64, moment: u32 }
 
 static mut WINDOW: Window = Window([0; 67840]);
 static mut C: [Component; 4096] = [NEW; 4096];
-static mut S: State = State { size: 0, answered: 0, oldest: 0, newest: 0, chunk: 32 << 20, requests: 0, epoch: 1, moment: 1 };
+static mut S: State = State { size: 0, answered: 0, oldest: 0, newest: 0, chunk: 32 << 20, moment: 1 };
 
 unsafe fn u16_at(at: usize) -> u16 { *(WINDOW.0.as_ptr().add(at) as *const u16) }
 unsafe fn u32_at(at: usize) -> u32 { *(WINDOW.0.as_ptr().add(at) as *const u32) }
@@ -45,8 +45,7 @@ unsafe fn need(asking: usize, mut missing: u64) {
         let id = i - 1;
         let c = &C[id];
         i = c.newer as usize;
-        if id == asking || c.resident == 0 || c.refused == S.moment || c.flags & 0x22 != 0 { continue; }
-        if c.calls != 0 && c.epoch == S.epoch { continue; }
+        if id == asking || c.resident == 0 || c.refused == S.moment || c.flags & 0x26 != 0 || c.calls != 0 { continue; }
         let freed = if missing >= c.resident { c.resident } else { c.resident - (c.resident - missing) / S.chunk * S.chunk };
         let d = WINDOW.0.as_mut_ptr().add(S.size - 2048 + 16 * S.answered);
         *(d as *mut u32) = 1 | 1 << 16;
@@ -80,8 +79,7 @@ unsafe extern "C" fn offhost_v1_event(len: u32) -> i32 {
     let (kind, flags, id) = (u16_at(0), u16_at(2), u32_at(4) as usize);
     match kind {
         1 => configure(),
-        6 => { S.moment += 1; S.requests += 1 }
-        9 => { S.moment += 1; S.requests = S.requests.saturating_sub(1); if S.requests == 0 { S.epoch += 1 } }
+        6 | 9 => S.moment += 1,
         13 => if let Some(c) = C.get_mut(u32_at(260) as usize) { c.refused = S.moment },
         10 if id >= 4096 => need(id, u64_at(112)),
         2 | 3 | 4 | 7 | 8 | 10 if id < 4096 => {
@@ -90,8 +88,8 @@ unsafe extern "C" fn offhost_v1_event(len: u32) -> i32 {
             match kind {
                 2 => if flags & 0x80 != 0 { c.resident = 0; c.calls = 0; unlist(id) },
                 3 | 4 => { c.resident = u64_at(64); if c.resident != 0 && !c.listed { touch(id) } }
-                7 => { S.moment += 1; if c.epoch != S.epoch { c.calls = 0 } c.epoch = S.epoch; c.calls += 1; touch(id) }
-                8 => { S.moment += 1; if c.epoch == S.epoch && c.calls > 0 { c.calls -= 1 } touch(id) }
+                7 => { S.moment += 1; c.calls += 1; touch(id) }
+                8 => { S.moment += 1; if c.calls > 0 { c.calls -= 1 } touch(id) }
                 _ => need(id, u64_at(112)),
             }
         }

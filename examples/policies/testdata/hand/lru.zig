@@ -1,5 +1,5 @@
 //! The lru of ../../lru/zig as one would write it without the SDK.
-const Component = extern struct { resident: u64 = 0, calls: u32 = 0, epoch: u32 = 0, refused: u32 = 0, older: u16 = 0, newer: u16 = 0, flags: u16 = 0, listed: bool = false };
+const Component = extern struct { resident: u64 = 0, calls: u32 = 0, refused: u32 = 0, older: u16 = 0, newer: u16 = 0, flags: u16 = 0, listed: bool = false };
 
 var window: [67840]u8 align(8) = @splat(0);
 var components: [4096]Component = @splat(.{});
@@ -8,8 +8,6 @@ var answered: u32 = 0;
 var oldest: u16 = 0;
 var newest: u16 = 0;
 var chunk: u64 = 32 << 20;
-var requests: u32 = 0;
-var epoch: u32 = 1;
 var moment: u32 = 1;
 
 fn field(comptime T: type, offset: usize) *T {
@@ -43,8 +41,7 @@ fn need(asking: u32, amount: u64) void {
         const id: u32 = i - 1;
         const c = &components[id];
         i = c.newer;
-        if (id == asking or c.resident == 0 or c.refused == moment or c.flags & 0x22 != 0) continue;
-        if (c.calls != 0 and c.epoch == epoch) continue;
+        if (id == asking or c.resident == 0 or c.refused == moment or c.flags & 0x26 != 0 or c.calls != 0) continue;
         const freed = if (missing >= c.resident) c.resident else c.resident - (c.resident - missing) / chunk * chunk;
         const at = size - 2048 + 16 * answered;
         field(u32, at).* = 0x10001;
@@ -86,15 +83,8 @@ export fn offhost_v1_event(len: u32) u32 {
             configure();
             return 0;
         },
-        6 => {
+        6, 9 => {
             moment += 1;
-            requests += 1;
-            return 0;
-        },
-        9 => {
-            moment += 1;
-            requests -|= 1;
-            if (requests == 0) epoch += 1;
             return 0;
         },
         13 => {
@@ -124,14 +114,12 @@ export fn offhost_v1_event(len: u32) u32 {
         },
         7 => {
             moment += 1;
-            if (c.epoch != epoch) c.calls = 0;
-            c.epoch = epoch;
             c.calls += 1;
             touch(id);
         },
         8 => {
             moment += 1;
-            if (c.epoch == epoch) c.calls -|= 1;
+            c.calls -|= 1;
             touch(id);
         },
         else => need(id, field(u64, 112).*),

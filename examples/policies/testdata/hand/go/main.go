@@ -7,21 +7,21 @@ import (
 )
 
 type component struct {
-	resident              uint64
-	calls, epoch, refused uint32
-	older, newer, flags   uint16
-	listed                bool
+	resident            uint64
+	calls, refused      uint32
+	older, newer, flags uint16
+	listed              bool
 }
 
 var (
-	words                   [67840 / 8]uint64
-	window                  []byte
-	components              [4096]component
-	answered                uint32
-	oldest, newest          uint16
-	chunk                   uint64 = 32 << 20
-	requests, epoch, moment uint32 = 0, 1, 1
-	le                             = binary.LittleEndian
+	words          [67840 / 8]uint64
+	window         []byte
+	components     [4096]component
+	answered       uint32
+	oldest, newest uint16
+	chunk          uint64 = 32 << 20
+	moment         uint32 = 1
+	le                    = binary.LittleEndian
 )
 
 func main() {}
@@ -63,7 +63,7 @@ func touch(id uint32) {
 func need(asking uint32, missing uint64) {
 	for i := oldest; i != 0 && missing > 0 && answered < 128; i = components[i-1].newer {
 		c := &components[i-1]
-		if uint32(i-1) == asking || c.resident == 0 || c.refused == moment || c.flags&0x22 != 0 || c.calls != 0 && c.epoch == epoch {
+		if uint32(i-1) == asking || c.resident == 0 || c.refused == moment || c.flags&0x26 != 0 || c.calls != 0 {
 			continue
 		}
 		freed := c.resident
@@ -118,18 +118,8 @@ func event(size uint32) int32 {
 	case 1:
 		configure(window[256 : 256+min(le.Uint32(window[120:]), uint32(len(window)-2304))])
 		return 0
-	case 6:
+	case 6, 9:
 		moment++
-		requests++
-		return 0
-	case 9:
-		moment++
-		if requests > 0 {
-			requests--
-		}
-		if requests == 0 {
-			epoch++
-		}
 		return 0
 	case 13:
 		if id := le.Uint32(window[260:]); id < 4096 {
@@ -163,15 +153,11 @@ func event(size uint32) int32 {
 		}
 	case 7:
 		moment++
-		if c.epoch != epoch {
-			c.calls = 0
-		}
-		c.epoch = epoch
 		c.calls++
 		touch(id)
 	case 8:
 		moment++
-		if c.epoch == epoch && c.calls > 0 {
+		if c.calls > 0 {
 			c.calls--
 		}
 		touch(id)
