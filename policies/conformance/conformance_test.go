@@ -62,6 +62,7 @@ func TestAFaultIsFoundByTheCheckThatIsForIt(t *testing.T) {
 		{"divides", "answers", "trap", 8, `integer divide by zero in function "share"`},
 		{"unlawful", "answers", "unlawful", 16, "asked for"},
 		{"stubborn", "rejected", "repeated", 60, "evict all of 0 was refused 4 times"},
+		{"insists", "rejected", "repeated", 60, "was refused 4 times (in use)"},
 		{"curious", "future", "kind", 3, "want nothing"},
 		{"impressed", "future", "differs", 4, "without what is new"},
 		{"exact-length", "future", "trap", 2, "longer than version 1"},

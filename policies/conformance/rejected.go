@@ -22,7 +22,7 @@ type refusal struct {
 
 // judgeRejected looks for a decision that is given again and again. What could change the
 // host's word depends on the reason that it gave: a component that is excluded always is;
-// one that is in use may have been done with when the next call comes.
+// one that is in use is until an event about it says otherwise, DONE at the latest.
 func judgeRejected(b *bench, log *Log) (f *Finding, err error) {
 	times := map[refusal]int{}
 	forget := func(about func(refusal) bool) {
@@ -56,7 +56,7 @@ func judgeRejected(b *bench, log *Log) (f *Finding, err error) {
 		switch ev.Kind {
 		case abi.Begin, abi.Call, abi.Done, abi.End:
 			forget(func(k refusal) bool {
-				return k.code == abi.RejectInUse || k.code == abi.RejectNoRoom || ev.Kind == abi.End && k.code == abi.RejectKept
+				return k.code == abi.RejectNoRoom || ev.Kind == abi.End && k.code == abi.RejectKept
 			})
 		}
 		if ev.Kind == abi.Call || ev.Kind == abi.Need { // room is asked for something else
