@@ -36,8 +36,13 @@ func (e *Engine) harm(k *call) units.Bytes {
 		s.resident, s.dirty = append(s.resident, 0), append(s.dirty, false)
 	}
 	c := k.c
-	moved := c.alloc - s.resident[c.id]
-	s.resident[c.id] = c.alloc
+	var moved units.Bytes
+	for _, x := range e.components {
+		if x == c || x.pinned { // what is excluded is there before anybody calls it
+			moved += x.alloc - s.resident[x.id]
+			s.resident[x.id] = x.alloc
+		}
+	}
 	s.dirty[c.id] = s.dirty[c.id] || !c.ReadOnly
 	over := e.foreign + k.workspace - e.budget
 	for _, x := range e.calls {

@@ -3,6 +3,7 @@ package host_test
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,15 +53,16 @@ func (m *meter) Submit(a host.Action) {
 }
 
 type harmCase struct {
-	specs  []host.Spec
-	budget units.Bytes
-	calls  [][]host.ID // by request
+	specs   []host.Spec
+	exclude []string
+	budget  units.Bytes
+	calls   [][]host.ID // by request
 }
 
 // run returns what each request moved, and how often the bound was met.
 func (c *harmCase) run(t *testing.T, p host.Policy) (moved map[uint32]units.Bytes, met int) {
 	const chunk = 1
-	cfg := host.Config{Budget: c.budget, Chunk: chunk, Granularity: 1, HarmBound: true, Policy: p}
+	cfg := host.Config{Budget: c.budget, Chunk: chunk, Granularity: 1, HarmBound: true, Policy: p, Constraints: host.Constraints{Exclude: c.exclude}}
 	e, err := host.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -146,4 +148,23 @@ func TestHarmIsBounded(t *testing.T) {
 		t.Errorf("the bound was met %d times: too rarely to say anything", met)
 	}
 	t.Logf("the bound was met %d times", met)
+}
+
+// What is excluded takes room from the floor as well, called or not: a policy that never
+// answers, under which the floor decides everything, does no harm.
+func TestAPolicyThatDoesNothingDoesNoHarm(t *testing.T) {
+	silent := &saboteur{rand.New(rand.NewPCG(0, 0)), 0, 0}
+	specs := []host.Spec{
+		{Name: "excluded", Bytes: 8, ReadOnly: true, Parent: host.NoComponent},
+		{Name: "a", Bytes: 2, ReadOnly: true, Parent: host.NoComponent},
+		{Name: "b", Bytes: 2, ReadOnly: true, Parent: host.NoComponent},
+	}
+	loop := slices.Repeat([]host.ID{1, 2}, 20)
+	for name, calls := range map[string][]host.ID{"never called": loop, "called at the end": append(slices.Clone(loop), 0)} {
+		c := harmCase{specs: specs, exclude: []string{"excluded"}, budget: 10, calls: [][]host.ID{calls, calls}}
+		moved, met := c.run(t, silent)
+		if met > 0 || moved[1] < 80 {
+			t.Errorf("%s: the bound was met %d times, and the first request moved %d; want never, and at least 80", name, met, moved[1])
+		}
+	}
 }
