@@ -55,14 +55,20 @@ func (e *Engine) attach() {
 		return
 	}
 	if e.revive(&e.chosen) {
-		if e.previous != nil && e.previous.attached {
-			e.previous.attached = false
-			e.previous.policy.Suspend()
-		}
+		e.standDown()
 		return
 	}
 	if e.previous != nil && !e.previous.attached {
 		e.revive(e.previous)
+	}
+}
+
+// standDown ends what the previous policy may be doing in the chosen one's stead. It is
+// told the present state when it is needed again: what happens until then passes it by.
+func (e *Engine) standDown() {
+	if e.previous != nil && e.previous.attached {
+		e.previous.attached = false
+		e.previous.policy.Suspend()
 	}
 }
 

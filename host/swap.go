@@ -116,6 +116,7 @@ func (e *Engine) exchange(a attachment, handover bool, remark string) {
 	}
 	old := e.chosen
 	e.chosen = a
+	e.standDown()
 	e.forgetWishes()
 	if old.policy != nil && !old.gone && e.now >= old.until {
 		if e.previous != nil {

@@ -162,3 +162,70 @@ func TestExchangedPoliciesAreGivenBackOnce(t *testing.T) {
 		t.Errorf("counted %d swaps, %d refused, %d faults", c.Swaps, c.SwapsRefused, c.Faults)
 	}
 }
+
+// fragile fails at every call while it is broken, and remembers which events it was told.
+type fragile struct {
+	keeper
+	broken  bool
+	configs int // how often it was told everything anew
+	told    []uint64
+}
+
+func (f *fragile) Decide(ev *abi.Event, _ []byte) ([]abi.Decision, error) {
+	f.told = append(f.told, ev.Seq)
+	if ev.Kind == abi.Config {
+		f.configs++
+	}
+	if f.broken && ev.Kind == abi.Call {
+		return nil, errors.New("it fails")
+	}
+	return nil, nil
+}
+
+// A previous policy that decides while the chosen one is left alone ends with a swap. When
+// the new one fails in its turn, it is told the present state before it decides again.
+func TestAPolicyInReserveNeverDecidesFromWhatWas(t *testing.T) {
+	a, b, c := &fragile{}, &fragile{broken: true}, &fragile{}
+	e, err := host.New(host.Config{Budget: 16, Chunk: 8, Granularity: 2, Policy: a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := func(in host.Input) {
+		if _, err := e.Step(in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := host.CallID(0)
+	request := func(number uint32) {
+		step(host.Input{Kind: host.InBegin, Request: number})
+		for range 3 {
+			id++
+			step(host.Input{Kind: host.InCall, Call: id, Request: number})
+			step(host.Input{Kind: host.InDone, Call: id})
+		}
+		step(host.Input{Kind: host.InEnd, Request: number})
+	}
+	step(host.Input{Kind: host.InRegister, Spec: host.Spec{Name: "x", Parent: host.NoComponent}})
+	request(1) // a decides
+	step(host.Input{Kind: host.InSwap, Policy: b})
+	request(2) // b fails three times
+	request(3) // a stands in for it
+	if a.configs != 2 {
+		t.Fatalf("a was told everything anew %d times, want at first and to stand in", a.configs)
+	}
+	step(host.Input{Kind: host.InSwap, Policy: c})
+	told := len(a.told)
+	request(4) // c decides
+	c.broken = true
+	request(5) // c fails three times
+	if len(a.told) != told {
+		t.Errorf("a was told events %d in the middle of a request, after %d: want nothing before it knows what happened between", a.told[told:], a.told[told-1])
+	}
+	request(6)
+	if a.configs != 3 || len(a.told) == told {
+		t.Errorf("a was told everything anew %d times, want a third time to stand in for c", a.configs)
+	}
+	if a.suspended != 2 {
+		t.Errorf("a was suspended %d times, want once for each that took over", a.suspended)
+	}
+}
