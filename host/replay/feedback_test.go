@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/offhost/offhost/abi"
 	"github.com/offhost/offhost/host"
 	"github.com/offhost/offhost/host/journal"
 	"github.com/offhost/offhost/host/replay"
@@ -27,12 +28,24 @@ func cast(name string) (replay.Module, error) {
 		m.Policy = eager{4}
 	case "scholar":
 		m.Policy = &scholar{}
+	case "stumbles":
+		m.Policy = stumbles{}
 	case "confused":
 		m.Policy = &scholar{faulty: true}
 	default:
 		return m, fmt.Errorf("%q does not load", name)
 	}
 	return m, nil
+}
+
+// stumbles is a policy that fails whenever a component is registered.
+type stumbles struct{ eager }
+
+func (stumbles) Decide(ev *abi.Event, _ []byte) ([]abi.Decision, error) {
+	if ev.Kind == abi.Component && ev.Seq > 0 {
+		return nil, errors.New("a component")
+	}
+	return nil, nil
 }
 
 // record runs a replay and returns its journal, whole or not, beside what came of it.
@@ -74,6 +87,11 @@ func TestAJournalHasItsRunsReport(t *testing.T) {
 			c := small(text(t, nested, 8))
 			c.Policy.Policy, c.Policy.Info.Name = &scholar{}, "scholar"
 			c.Swaps = []replay.Swap{swap(40, "eager", 0), swap(90, "missing", 0), swap(120, "scholar", 7), swap(1e6, "eager", 0)}
+			return c
+		},
+		"swapped while components are registered": func() replay.Config {
+			c := small(text(t, nested, 2))
+			c.Swaps = []replay.Swap{swap(2, "stumbles", 0)}
 			return c
 		},
 		"with state": func() replay.Config {

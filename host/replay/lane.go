@@ -32,12 +32,17 @@ type openRequest struct {
 // journaler is told of each input that an engine takes; see host.Driver.
 type journaler func(*host.Input, *host.Output) error
 
-func newLane(cfg *Config, h *trace.Header, conf host.Config, policies *troupe, device host.Worker, keep journaler) (*lane, error) {
+// newLane makes an engine and registers the trace's components. If tell is not nil, it is
+// told of each movement.
+func newLane(cfg *Config, h *trace.Header, conf host.Config, policies *troupe, device host.Worker, keep journaler, tell func(Movement) error) (*lane, error) {
 	e, err := host.New(conf)
 	if err != nil {
 		return nil, err
 	}
 	l := &lane{driver: host.Driver{Engine: e, Device: device, Discard: policies.discard, Journal: keep}, policies: policies}
+	if tell != nil { // a policy that takes over before the first request is heard of, too
+		l.movement = &mover{policies: policies, engine: e, tell: tell}
+	}
 	// A call that loads gigabytes is some hundred inputs, and asking before each of them
 	// is a quarter of a replay's time.
 	if len(policies.swaps) > 0 {

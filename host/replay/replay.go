@@ -154,12 +154,9 @@ func Run(ctx context.Context, cfg Config) (r *report.Report, err error) {
 	if device == nil {
 		device = simulated(&cfg)
 	}
-	main, err := newLane(&cfg, h, engine, policies, device, keep)
+	main, err := newLane(&cfg, h, engine, policies, device, keep, cfg.Movement)
 	if err != nil {
 		return nil, err
-	}
-	if cfg.Movement != nil {
-		main.movement = &mover{policies: policies, engine: main.driver.Engine, tell: cfg.Movement}
 	}
 	if err := main.checkExcluded(&cfg, h); err != nil {
 		return nil, err

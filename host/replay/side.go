@@ -52,7 +52,7 @@ func newFloor(cfg *Config, h *trace.Header) (*lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newLane(cfg, h, engine, policies, simulated(cfg), nil)
+	return newLane(cfg, h, engine, policies, simulated(cfg), nil, nil)
 }
 
 func (s *side) add(r *trace.Record) error {
