@@ -22,7 +22,10 @@ func (e *Engine) lose() error {
 	e.epoch++
 	var changed units.Bytes // by calls, and on the device only
 	for _, b := range e.backlog {
-		b.c.back.chunks--
+		// Those that were copied back before have been, with none in flight to say so.
+		if b.c.back.chunks--; b.c.back.chunks == 0 && b.c.back.alloc > 0 {
+			e.recordBack(b.c)
+		}
 	}
 	e.backlog = nil
 	for _, c := range e.components {
