@@ -15,7 +15,7 @@ type request struct {
 	id, session uint32
 	step, steps uint32
 	kept        []*component
-	maxWork     units.Bytes // largest workspace so far
+	maxWork     units.Bytes // largest workspace so far, with that of the calls around
 	moved       units.Bytes // device memory filled and copied back
 	floorMoved  units.Bytes // what the floor would have, with HarmBound
 	harmed      bool        // the floor finishes it
@@ -201,7 +201,7 @@ func (e *Engine) call(in *Input) error {
 	if r != nil {
 		r.step++
 		k.step = r.step
-		r.maxWork = max(r.maxWork, k.workspace)
+		r.maxWork = max(r.maxWork, k.workspace+e.working())
 	}
 	e.calls = append(e.calls, k)
 	e.waiting++
@@ -241,6 +241,17 @@ func (e *Engine) done(id CallID) error {
 	k.c.lastUse = e.say(e.callEvent(abi.Done, k), nil)
 	e.spare = append(e.spare, k)
 	return nil
+}
+
+// working is the workspace of the calls that are admitted.
+func (e *Engine) working() units.Bytes {
+	var n units.Bytes
+	for _, k := range e.calls {
+		if k.admitted {
+			n += k.workspace
+		}
+	}
+	return n
 }
 
 // newCall returns a call that has ended, or a new one: a replay makes millions.

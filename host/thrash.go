@@ -43,7 +43,7 @@ func (e *Engine) watchThrash(k *call) {
 	t.told = true
 	cure := k.r.maxWork + e.foreign
 	for _, c := range e.components {
-		if c.pinned || c.kept > 0 || c.lastUse >= since {
+		if c.pinned || c.kept > 0 || c.leases > 0 || c.lastUse >= since {
 			cure += c.alloc
 		}
 	}
