@@ -52,8 +52,8 @@ func (m *mover) see(r *host.Record) error {
 		mv.What, mv.Why = FaultMovement, brief(r.Err)
 	case host.RecThrash:
 		mv.What = "thrash"
-		mv.Why = fmt.Sprintf("moved in %d times over in request %d: a budget of %v would hold what is called in between",
-			r.Weights/max(1, m.engine.Allocated(r.Component)), r.Request, r.Alloc)
+		mv.Why = fmt.Sprintf("moved in %d times over in request %d: a budget of %s would hold what is called in between",
+			r.Weights/max(1, m.engine.Allocated(r.Component)), r.Request, r.Alloc.AtLeast())
 	case host.RecState:
 		mv.What, mv.Why = "policy", r.Text
 	default:

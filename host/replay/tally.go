@@ -195,8 +195,8 @@ func (t *tally) report(h *trace.Header) *report.Report {
 	}
 	if t.thrashing > 0 {
 		c := h.Components[t.thrash.Component]
-		r.Notes = append(r.Notes, fmt.Sprintf("thrash: %d times a component was moved in several times over within one request (%s, %v, moved in %v in request %d); a budget of %v would hold what its loop calls",
-			t.thrashing, c.Name, c.Bytes, t.thrash.Weights, t.thrash.Request, t.thrash.Alloc))
+		r.Notes = append(r.Notes, fmt.Sprintf("thrash: %d times a component was moved in several times over within one request (%s, %v, moved in %v in request %d); a budget of %s would hold what its loop calls",
+			t.thrashing, c.Name, c.Bytes, t.thrash.Weights, t.thrash.Request, t.thrash.Alloc.AtLeast()))
 	}
 	for i, f := range t.faults {
 		r.Notes = append(r.Notes, "fault "+strconv.Itoa(i+1)+": "+f)

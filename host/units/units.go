@@ -104,6 +104,18 @@ func (b Bytes) Exact() string {
 	return strconv.FormatInt(int64(n), 10) + name
 }
 
+// AtLeast prints a size as String does, but rounded up as far as it takes that ParseBytes
+// reads no less: what has to be had.
+func (b Bytes) AtLeast() string {
+	for step := Bytes(1); step <= b && b <= MaxBytes; step *= 10 {
+		s := ((b + step - 1) / step * step).String()
+		if n, err := ParseBytes(s); err == nil && n >= b {
+			return s
+		}
+	}
+	return b.String() // beyond MaxBytes: nobody has it
+}
+
 // Decimal prints a size in powers of 1000 with at least two significant digits, and
 // two decimals for GB, so that a column of them lines up: "23.80 GB", "168 MB",
 // "1.5 MB", "0 B".

@@ -106,6 +106,22 @@ func TestExactSizesReadAsTheyWere(t *testing.T) {
 	}
 }
 
+func TestWhatHasToBeHadIsRoundedUp(t *testing.T) {
+	for _, c := range []struct {
+		in   units.Bytes
+		want string
+	}{
+		{0, "0 B"}, {999, "999 B"}, {1001, "1.1 kB"}, {300 * units.MiB, "300 MiB"}, {314_000_000, "314 MB"}, {314_000_001, "315 MB"},
+		{24 * units.GiB, "24 GiB"}, {46_268_416_000, "46.27 GB"}, {46_272_610_304, "46.28 GB"}, {999_996_000_000, "1.00 TB"},
+		{1_000_000_000_001, "1.01 TB"}, {units.MaxBytes, units.MaxBytes.String()}, {math.MaxInt64, units.Bytes(math.MaxInt64).String()},
+	} {
+		got := c.in.AtLeast()
+		if n, err := units.ParseBytes(got); got != c.want || c.in < units.MaxBytes && (err != nil || n < c.in) {
+			t.Errorf("%d: %q, which reads as %d, %v; want %q", c.in, got, n, err, c.want)
+		}
+	}
+}
+
 func TestParseBytesPerSecond(t *testing.T) {
 	for _, in := range []string{"25GB/s", "25 GB/S", "25GB", "25000000000B/s"} {
 		got, err := units.ParseBytesPerSecond(in)
