@@ -42,8 +42,8 @@ type Limits struct {
 	// StackBytes bounds the calls inside each other, by the size of their frames. The
 	// default is meter.DefaultStackBytes, which is at most 1,000 calls.
 	StackBytes uint32
-	// MemoryPages bounds the linear memory, in pages of 64 KiB. The default is
-	// DefaultMemoryPages, 16 MiB: Go begins with 2, C with less than 1.
+	// MemoryPages bounds the linear memory, in pages of 64 KiB, MaxMemoryPages at most. The
+	// default is DefaultMemoryPages, 16 MiB: Go begins with 2, C with less than 1.
 	MemoryPages uint32
 	// ModuleBytes bounds the module's size. The default is DefaultModuleBytes, twice
 	// what a policy in Go takes.
@@ -63,6 +63,9 @@ const (
 	DefaultLogBytes    = 64 << 10
 )
 
+// MaxMemoryPages is the most that Limits.MemoryPages may be: a page less than 2 GiB.
+const MaxMemoryPages = meter.MaxMemoryPages
+
 // What an event adds beside Limits.Refill. Sticky-loop's dearest answer over 4,096
 // components takes 1,450,000, some 350 a component, and comes with five events of a
 // call; reading configuration takes a policy in C some 40 a byte.
@@ -80,6 +83,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Refill, DefaultRefill)
 	l.Refill = min(l.Refill, l.Fuel)
 	set(&l.StartFuel, DefaultStartFuel)
+	l.StartFuel = min(l.StartFuel, maxFuel)
 	set(&l.StackBytes, meter.DefaultStackBytes)
 	set(&l.MemoryPages, DefaultMemoryPages)
 	set(&l.ModuleBytes, DefaultModuleBytes)

@@ -161,6 +161,9 @@ func TestSettingsReachTheRun(t *testing.T) {
 			t.Errorf("%s: exit code %d, want 1; standard error %q", limit, code, &b.errs)
 		}
 	}
+	// What the settings let pass is no more than the runtime takes.
+	newWhole(t).report(t, "--policy-fuel=9223372036854775807", "--policy-refill=9223372036854775807",
+		"--policy-start-fuel=9223372036854775807", "--policy-memory=2097088KiB")
 	if r := newWhole(t).report(t, "--policy-fuel=1"); r.Faults == 0 || r.FloorDecisions == 0 && r.Evictions > 0 {
 		t.Errorf("a policy without fuel: %d faults, %d decisions of the fallback", r.Faults, r.FloorDecisions)
 	}

@@ -66,13 +66,16 @@ const DefaultStackBytes = 512 << 10
 // and 512 KiB of host memory.
 const DefaultTableEntries = 1 << 16
 
+// MaxMemoryPages is the most that Options.MemoryPages may be: a page less than 2 GiB.
+const MaxMemoryPages = 1<<15 - 1
+
 // Options are the limits that are written into a module.
 type Options struct {
 	// StartFuel is what the fuel counter begins with.
 	StartFuel uint64
 	// StackBytes is what the stack counter begins with; 0 is DefaultStackBytes.
 	StackBytes uint32
-	// MemoryPages is the largest memory in pages of 64 KiB, at most 32,767. The
+	// MemoryPages is the largest memory in pages of 64 KiB, at most MaxMemoryPages. The
 	// module's own maximum holds if it is smaller.
 	MemoryPages uint32
 	// TableEntries is the largest size of each table; 0 is DefaultTableEntries.
@@ -127,7 +130,7 @@ func (m *Module) Meter(opt Options) ([]byte, Stats, error) {
 	if opt.TableEntries == 0 {
 		opt.TableEntries = DefaultTableEntries
 	}
-	if opt.MemoryPages > 32767 || opt.StartFuel > 1<<62 || opt.StackBytes > 1<<30 || opt.TableEntries > 1<<24 {
+	if opt.MemoryPages > MaxMemoryPages || opt.StartFuel > 1<<62 || opt.StackBytes > 1<<30 || opt.TableEntries > 1<<24 {
 		return nil, stats, fmt.Errorf("meter: options out of range: %+v", opt)
 	}
 	if m.memory != nil && m.memory.min > opt.MemoryPages {

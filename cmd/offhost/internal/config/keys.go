@@ -187,11 +187,11 @@ func isPolicyKey(k key) bool {
 
 const registryGroup = "registry."
 
-// pageSize is the unit of a linear memory in WebAssembly; a module of version 1 has
-// at most maxPages of them.
+// pageSize is the unit of a linear memory in WebAssembly; a policy has at most maxPages of
+// them.
 const (
 	pageSize = 64 * units.KiB
-	maxPages = 1 << 16
+	maxPages = runtime.MaxMemoryPages
 )
 
 // Kinds of host memory.

@@ -249,7 +249,7 @@ func (r *resolver) fuel(name string) uint64 {
 func (r *resolver) pages(name string) uint32 {
 	b := r.size(name)
 	if b < pageSize || b%pageSize != 0 || b/pageSize > maxPages {
-		r.fail(name, fmt.Errorf("%v: want a multiple of 64 KiB, at most %v", b, maxPages*pageSize))
+		r.fail(name, fmt.Errorf("%v: want a multiple of 64 KiB, at most %s", b, (maxPages*pageSize).Exact()))
 		return 0
 	}
 	return uint32(b / pageSize)
