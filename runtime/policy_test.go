@@ -392,6 +392,16 @@ func TestWASI(t *testing.T) {
 			}
 		}
 
+		// A line of 23 bytes in one vector is paid for: by what writing to no file leaves out.
+		spent := func(function uint32) uint64 {
+			before := p.FuelUsed()
+			ask(p, function)
+			return p.FuelUsed() - before
+		}
+		if got := spent(2) - spent(3); got != 32+8*23 {
+			t.Errorf("writing a line takes %d more than not writing it, want %d", got, 32+8*23)
+		}
+
 		_, first := ask(p, 1)
 		_, second := ask(p, 1)
 		again := load(t, "wasi", cfg)
