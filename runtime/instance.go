@@ -55,8 +55,10 @@ func (p *Policy) Suspend() {
 // window.
 func (p *Policy) start(ctx context.Context) error {
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
-	mod, err := p.rt.InstantiateModule(withMemory(ctx), p.compiled, config)
+	inMemory, discard := withMemory(ctx)
+	mod, err := p.rt.InstantiateModule(inMemory, p.compiled, config)
 	if err != nil {
+		discard()
 		return fmt.Errorf("%w: %w", ErrStart, err)
 	}
 	in := &instance{mod: mod, mem: mod.Memory(), event: mod.ExportedFunction(meter.EntryFunction), random: rand.NewChaCha8(p.seed)}

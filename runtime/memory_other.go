@@ -4,5 +4,6 @@ package runtime
 
 import "context"
 
-// withMemory leaves the memory of instances to wazero, which copies it to grow.
-func withMemory(ctx context.Context) context.Context { return ctx }
+// withMemory leaves the memory of instances to wazero, which copies it to grow, and that of
+// those that fail to begin to the collector.
+func withMemory(ctx context.Context) (_ context.Context, discard func()) { return ctx, func() {} }

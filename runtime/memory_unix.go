@@ -14,9 +14,20 @@ import (
 // which otherwise is the slowest thing that fuel can buy. What the memory has grown to
 // is there at once, as a page that comes into being when it is touched takes a
 // microsecond or more and no fuel; what it has not grown to does not exist. The range is
-// given back when the instance is closed.
-func withMemory(ctx context.Context) context.Context {
-	return experimental.WithMemoryAllocator(ctx, experimental.MemoryAllocatorFunc(reserve))
+// given back when the instance is closed, and by discard where none has come of it: of an
+// instance that fails to begin, as one whose data do not fit does, wazero frees nothing.
+func withMemory(ctx context.Context) (_ context.Context, discard func()) {
+	var memory experimental.LinearMemory // a module has one at most
+	allocate := func(least, most uint64) experimental.LinearMemory {
+		memory = reserve(least, most)
+		return memory
+	}
+	discard = func() {
+		if memory != nil {
+			memory.Free()
+		}
+	}
+	return experimental.WithMemoryAllocator(ctx, experimental.MemoryAllocatorFunc(allocate)), discard
 }
 
 const (

@@ -3,14 +3,16 @@
 package runtime
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
 )
 
-// Instances give their memory back when they are suspended: the address space that
-// the process uses does not grow with their number.
-func TestSuspendUnmaps(t *testing.T) {
+// Instances give their memory back when they are suspended, and when they fail to begin: the
+// address space that the process uses does not grow with their number.
+func TestMemoryIsUnmapped(t *testing.T) {
 	const rounds = 100
 	pages := func() (n int) {
 		t.Helper()
@@ -24,16 +26,27 @@ func TestSuspendUnmaps(t *testing.T) {
 		return n
 	}
 	p := load(t, "probe", Config{})
-	before := pages()
-	for range rounds {
-		p.Suspend()
-		if _, err := p.Revive(); err != nil {
-			t.Fatal(err)
+	for what, round := range map[string]func(){
+		"suspended": func() {
+			p.Suspend()
+			if _, err := p.Revive(); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"refused": func() {
+			if _, err := Load(context.Background(), fixture(t, "data-outside"), Config{}); !errors.Is(err, ErrStart) {
+				t.Fatalf("got %v, want %v", err, ErrStart)
+			}
+		},
+	} {
+		before := pages()
+		for range rounds {
+			round()
 		}
-	}
-	grown, each := (pages()-before)*os.Getpagesize(), DefaultMemoryPages<<16
-	if grown > rounds*each/2 {
-		t.Errorf("%d rounds took %d MiB of address space, an instance has %d", rounds, grown>>20, each>>20)
+		grown, each := (pages()-before)*os.Getpagesize(), DefaultMemoryPages<<16
+		if grown > rounds*each/2 {
+			t.Errorf("%s: %d rounds took %d MiB of address space, an instance has %d", what, rounds, grown>>20, each>>20)
+		}
 	}
 }
 
