@@ -294,6 +294,10 @@ func discover(dir string, log *slog.Logger) (*document, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
+	irregular := usagef("%s in the working directory is not a regular file: remove it, or name a configuration with --config", path)
+	if info, err := os.Stat(full); err == nil && !info.Mode().IsRegular() {
+		return nil, irregular // opening it could wait, as for a pipe that nobody writes to
+	}
 	f, err := os.Open(full)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
@@ -304,7 +308,7 @@ func discover(dir string, log *slog.Logger) (*document, error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, usagef("%s in the working directory is not a regular file: remove it, or name a configuration with --config", path)
+		return nil, irregular
 	}
 	for _, i := range []fs.FileInfo{link, info} { // a link of someone else's may lead to a file of the user's
 		if !ownedByUser(i) {

@@ -27,6 +27,9 @@ type File struct {
 // OpenFile reads and checks a configuration file, and that it can be written.
 func OpenFile(path string) (*File, error) {
 	f := &File{path: path}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // opening it could wait
+		return nil, usagef("configuration: %s is not a regular file: want one, or a name that is free", path)
+	}
 	r, err := os.Open(path)
 	switch {
 	case err == nil:

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 func TestAFoundFileMustBelongToTheUser(t *testing.T) {
@@ -48,5 +50,32 @@ func TestAFoundFileMustBelongToTheUser(t *testing.T) {
 				t.Errorf("discover: %v; want refused: %v", err, c.refused)
 			}
 		})
+	}
+}
+
+// A pipe that nobody writes to, which anybody who can write to the directory can put
+// there, is not waited for.
+func TestAPipeIsNotWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, FileName)
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Skip(err)
+	}
+	errs := make(chan error, 2)
+	go func() {
+		_, err := discover(dir, slog.New(slog.DiscardHandler))
+		errs <- err
+		_, err = OpenFile(path)
+		errs <- err
+	}()
+	for range cap(errs) {
+		select {
+		case err := <-errs:
+			if err == nil || !strings.Contains(err.Error(), "not a regular file") {
+				t.Errorf("got %v, want it refused as not a regular file", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("it is waited for")
+		}
 	}
 }
