@@ -91,7 +91,7 @@ func (f *File) set(name, value string) ([]byte, error) {
 		return nil, usagef("%s: %w", f.path, err)
 	}
 	if len(root.Content) == 0 || isNull(root.Content[0]) { // nothing but comments
-		root.Content = []*yaml.Node{{Kind: yaml.MappingNode}}
+		root.Kind, root.Content = yaml.DocumentNode, []*yaml.Node{{Kind: yaml.MappingNode}}
 	}
 	top := root.Content[0]
 	var node *yaml.Node
@@ -118,7 +118,7 @@ func (f *File) set(name, value string) ([]byte, error) {
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	if err := errors.Join(e.Encode(top), e.Close()); err != nil {
+	if err := errors.Join(e.Encode(&root), e.Close()); err != nil { // the comments around everything are the root's
 		return nil, fmt.Errorf("%s: %w", f.path, err)
 	}
 	return b.Bytes(), f.differsIn(name, value, b.Bytes())

@@ -26,6 +26,8 @@ func TestALinkIsWrittenAndTheRestStays(t *testing.T) {
 		{"nothing", "link: # x\nbudget: 8GiB\n", "link: " + link + " # x\nbudget: 8GiB\n"},
 		{"all on one line", "{budget: 8GiB}\n", "{budget: 8GiB, link: '" + link + "'}\n"},
 		{"all on one line, with it", "{link: 25GB/s, budget: 8GiB}\n", "{link: '" + link + "', budget: 8GiB}\n"},
+		{"all on one line, between comments", "# head\n\n{budget: 8GiB}\n\n# foot\n", "# head\n\n{budget: 8GiB, link: '" + link + "'}\n\n# foot\n"},
+		{"a marked beginning and end", "# head\n---\nbudget: 8GiB # x\n...\n", "# head\nbudget: 8GiB # x\nlink: " + link + "\n"},
 		{"the annotated example", string(example), strings.Replace(string(example), "link: 25GB/s,25GB/s", "link: "+link, 1)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
