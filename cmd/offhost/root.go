@@ -34,7 +34,32 @@ carries it out and explains it.`,
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.runCommand(), a.policyCommand(), a.traceCommand(), a.benchCommand(), a.doctorCommand(), a.versionCommand(), workerCommand())
+	checkCobras(root)
 	return root
+}
+
+// checkCobras makes the commands that cobra adds refuse what they do not know, as the others
+// do: help would show the root's, and completion its own.
+func checkCobras(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Args = func(_ *cobra.Command, args []string) error {
+				of, rest, err := root.Find(args)
+				if err != nil || len(rest) == 0 {
+					return err
+				}
+				return unknownCommand(of, rest[0])
+			}
+		case "completion":
+			asGroup(cmd)
+			for _, shell := range cmd.Commands() {
+				shell.Args = argCount(0, 0)
+			}
+		}
+	}
 }
 
 // asGroup makes cmd, which only holds other commands, print its help, and refuse a
@@ -44,15 +69,20 @@ func asGroup(cmd *cobra.Command) {
 		if len(args) == 0 {
 			return nil
 		}
-		var names []string
-		for _, c := range cmd.Commands() {
-			if c.IsAvailableCommand() {
-				names = append(names, c.Name())
-			}
-		}
-		return usagef("unknown command %q for %q%s", args[0], cmd.CommandPath(), config.DidYouMean(args[0], names))
+		return unknownCommand(cmd, args[0])
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}
+
+// unknownCommand says that of has no such command.
+func unknownCommand(of *cobra.Command, name string) error {
+	var names []string
+	for _, c := range of.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	return usagef("unknown command %q for %q%s", name, of.CommandPath(), config.DidYouMean(name, names))
 }
 
 // flagError says of a flag that cannot be what would be right.
