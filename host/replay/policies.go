@@ -119,21 +119,25 @@ func (t *troupe) saved(m Module) []byte {
 	return blob
 }
 
-// save puts away what the chosen policy has learned.
-func (t *troupe) save() error {
+// save puts away what the chosen policy has learned. A run that has come to its end is not
+// lost for want of a place for that.
+func (t *troupe) save() {
 	m := t.module(t.running)
 	keeper, ok := m.Policy.(host.StateKeeper)
 	if t.store == nil || !ok {
-		return nil
+		return
 	}
 	blob, err := keeper.Save()
-	if err != nil || blob == nil {
-		if err != nil {
-			t.aside.add(fmt.Sprintf("%s: it could not save its state: %v", m.Info.Name, err))
-		}
-		return nil
+	if err != nil {
+		t.aside.add(fmt.Sprintf("%s: it could not save its state: %v", m.Info.Name, err))
+		return
 	}
-	return t.store.Put(m, blob)
+	if blob == nil {
+		return
+	}
+	if err := t.store.Put(m, blob); err != nil {
+		t.aside.add(fmt.Sprintf("%s: its state is not kept: %v", m.Info.Name, err))
+	}
 }
 
 // unfinished notes swaps that the run did not reach and a trial that it did not end.

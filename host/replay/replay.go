@@ -172,7 +172,7 @@ func Run(ctx context.Context, cfg Config) (r *report.Report, err error) {
 	}
 	policies.unfinished(main.driver.Inputs(), main.driver.Engine)
 	if err == nil {
-		err = policies.save()
+		policies.save()
 	}
 	err = errors.Join(err, cfg.Record.end(&cfg.Place, main.driver.Engine, policies, err))
 	if err != nil {

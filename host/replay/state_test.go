@@ -3,6 +3,7 @@ package replay_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/offhost/offhost/abi"
@@ -87,5 +88,23 @@ func TestWhatAPolicyLearnsOutlivesTheRun(t *testing.T) {
 	}
 	if store["a"] != nil && store["a"][0] == second.count {
 		t.Errorf("state that led to a fault is still there: %v", store["a"])
+	}
+}
+
+// full is a store that takes nothing more.
+type full struct{ shelf }
+
+func (full) Put(replay.Module, []byte) error { return errors.New("no space left") }
+
+func TestARunOutlivesAFullStore(t *testing.T) {
+	cfg := config(t, "flux-img2img-8bit", 1, 24*units.GiB)
+	cfg.Policy = replay.Module{Policy: &scholar{}, Info: report.Policy{Name: "scholar", SHA256: "a"}}
+	cfg.State = full{shelf{}}
+	r, err := replay.Run(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "scholar: its state is not kept: no space left"; !slices.Contains(r.Notes, want) {
+		t.Errorf("notes are %q, want %q among them", r.Notes, want)
 	}
 }
