@@ -119,6 +119,15 @@ func verdict(r *report.Report) string {
 
 const stayed = "Everything fits: nothing that was loaded left the device."
 
+// movedByNone reports whether something moved that belongs to no request.
+func movedByNone(r *report.Report) bool {
+	rest := r.H2DBytes + r.D2HBytes
+	for _, q := range r.PerRequest {
+		rest -= q.H2DBytes + q.D2HBytes
+	}
+	return rest > 0
+}
+
 // settled says that movement came to an end, if it did. What a run that ended early
 // would have moved is not known.
 func settled(r *report.Report) string {
@@ -136,6 +145,9 @@ func settled(r *report.Report) string {
 	}
 	later := r.PerRequest[min(1, len(r.PerRequest)):]
 	if slices.ContainsFunc(later, func(q report.Request) bool { return q.H2DBytes+q.D2HBytes > 0 }) {
+		return ""
+	}
+	if r.Evictions > 0 && movedByNone(r) { // nobody knows when
 		return ""
 	}
 	switch {

@@ -191,6 +191,8 @@ func TestVerdictIsHonest(t *testing.T) {
 	}{
 		{"fits", func(*report.Report) {}, "Everything fits: nothing moved after the first request."},
 		{"settles after evictions", func(r *report.Report) { r.Evictions = 1 }, "\nNothing moved after the first request."},
+		{"moves between requests", func(r *report.Report) { r.Evictions, r.D2HBytes = 1, 1 }, "sticky-loop moved 17.10 GB in,"},
+		{"moves before requests", func(r *report.Report) { r.H2DBytes += 1e9 }, "Everything fits: nothing moved after the first request."},
 		{"a single request", func(r *report.Report) { r.Requests, r.PerRequest = 1, r.PerRequest[:1] }, "Everything fits: nothing that was loaded left the device."},
 		{"a list cut short of requests that evicted", func(r *report.Report) { r.Requests, r.Evictions = 140_000, 1 }, "sticky-loop moved 17.10 GB in,"},
 		{"a list cut short of requests that did not", func(r *report.Report) { r.Requests = 140_000 }, "Everything fits: nothing that was loaded left the device."},
