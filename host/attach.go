@@ -27,6 +27,7 @@ type attachment struct {
 	policy   Policy
 	number   uint32 // 1 for the first, then one for each swap
 	attached bool
+	told     bool            // its instance was told something
 	gone     bool            // cannot be used any more
 	strikes  []time.Duration // of the last faults
 	until    time.Duration   // quarantined before this time
@@ -67,9 +68,14 @@ func (e *Engine) attach() {
 // told the present state when it is needed again: what happens until then passes it by.
 func (e *Engine) standDown() {
 	if e.previous != nil && e.previous.attached {
-		e.previous.attached = false
-		e.previous.policy.Suspend()
+		e.previous.suspend()
 	}
+}
+
+// suspend leaves a policy without an instance.
+func (a *attachment) suspend() {
+	a.attached, a.told = false, false
+	a.policy.Suspend()
 }
 
 // revive attaches a policy if it may be tried again.
@@ -89,9 +95,13 @@ func (e *Engine) revive(a *attachment) bool {
 // told. Answers are not read. An error leaves it detached.
 func (e *Engine) connect(a *attachment, seq uint64) error {
 	a.attached, a.events = false, 0
+	if a.told { // before it was left alone: of what has happened since, it knows nothing
+		a.suspend()
+	}
 	if _, err := a.policy.Revive(); err != nil {
 		return fmt.Errorf("attaching: %w", err)
 	}
+	a.told = true
 	introduce := func(ev abi.Event, payload []byte) error {
 		e.counters.PolicyEvents++
 		e.stamp(&ev, seq, payload)
@@ -166,6 +176,7 @@ func (e *Engine) fault(a *attachment, seq uint64, err error) (fresh bool) {
 	}
 	a.restored = false
 	fresh, err = a.policy.Revive()
+	a.told = a.told && !fresh
 	if err != nil {
 		a.attached, a.gone = false, true
 		e.forgetWishes()

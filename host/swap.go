@@ -122,8 +122,7 @@ func (e *Engine) exchange(a attachment, handover bool, remark string) {
 		if e.previous != nil {
 			e.discard(e.previous.policy)
 		}
-		old.attached = false
-		old.policy.Suspend()
+		old.suspend()
 		e.previous = &old
 	} else if old.policy != nil {
 		e.discard(old.policy)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/offhost/offhost/abi"
 	"github.com/offhost/offhost/host"
@@ -227,5 +228,58 @@ func TestAPolicyInReserveNeverDecidesFromWhatWas(t *testing.T) {
 	}
 	if a.suspended != 2 {
 		t.Errorf("a was suspended %d times, want once for each that took over", a.suspended)
+	}
+}
+
+// enlivened is a policy with instances: it counts how often each was told CONFIG, which is
+// the first that one is told.
+type enlivened struct {
+	running bool
+	events  int // of the instance
+	wrong   int // CONFIGs that were not its first event
+	configs int
+}
+
+func (p *enlivened) Decide(ev *abi.Event, _ []byte) ([]abi.Decision, error) {
+	if ev.Kind == abi.Config {
+		p.configs++
+		if p.events > 0 {
+			p.wrong++
+		}
+	}
+	p.events++
+	if ev.Kind == abi.Begin {
+		return nil, errors.New("it gives up")
+	}
+	return nil, nil
+}
+
+func (p *enlivened) Revive() (bool, error) {
+	fresh := !p.running
+	p.running = true
+	return fresh, nil
+}
+
+func (p *enlivened) Suspend() { p.running, p.events = false, 0 }
+
+// A policy that gives up keeps its instance. After a quarantine, in which it was told
+// nothing, it has a new one.
+func TestConfigIsTheFirstEventOfAnInstance(t *testing.T) {
+	p := &enlivened{}
+	e, err := host.New(host.Config{Budget: 16, Chunk: 8, Granularity: 2, Policy: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var now time.Duration
+	for r := range uint32(12) {
+		for _, kind := range []host.InputKind{host.InBegin, host.InEnd} {
+			if _, err := e.Step(host.Input{Kind: kind, Time: now, Request: r + 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now += 10 * time.Second
+	}
+	if p.configs != 2 || p.wrong > 0 {
+		t.Errorf("told CONFIG %d times, %d of them not as an instance's first event; want twice, as the first", p.configs, p.wrong)
 	}
 }
