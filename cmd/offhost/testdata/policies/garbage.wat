@@ -1,11 +1,10 @@
 ;; Is quiet while it is introduced (CONFIG, COMPONENT, LOADED), then answers each event
-;; with the next kind of garbage: more decisions than an answer holds, an unknown
-;; operation, the same eviction twice, a component that does not exist, an eviction and
-;; a prefetch of one component.
+;; with the kind of garbage that its number calls for: more decisions than an answer holds,
+;; an unknown operation, the same eviction twice, a component that does not exist, an
+;; eviction and a prefetch of one component.
 (module
   (memory (export "memory") 2)
   (global $answer (mut i32) (i32.const 0))
-  (global $turn (mut i32) (i32.const 4))
 
   (func (export "offhost_v1_buffer") (param $size i32) (result i32)
     (global.set $answer (i32.add (local.get $size) (i32.const 2048))) ;; 4096 + size - 2048
@@ -21,9 +20,9 @@
   (func (export "offhost_v1_event") (param $len i32) (result i32)
     (if (i32.le_u (i32.load16_u (i32.const 4096)) (i32.const 3))
       (then (return (i32.const 0))))
-    (global.set $turn (i32.rem_u (i32.add (global.get $turn) (i32.const 1)) (i32.const 5)))
     (block $conflict (block $nobody (block $twice (block $unknown (block $many
-      (br_table $many $unknown $twice $nobody $conflict (global.get $turn)))
+      (br_table $many $unknown $twice $nobody $conflict
+        (i32.wrap_i64 (i64.rem_u (i64.load offset=40 (i32.const 4096)) (i64.const 5)))))
       (return (i32.const 129)))
       (call $decide (i32.const 0) (i32.const 9) (i32.const 0))
       (return (i32.const 1)))
